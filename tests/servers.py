@@ -1,0 +1,145 @@
+"""Starts the real server for a test: in this process, or as a process that can be killed."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.tokens import ISSUER, AUDIENCE, PUBLIC_PEM, make_token
+from tusd_py.app import create_app
+from tusd_py.config import load_config
+from tusd_py.server import start
+
+
+def settings(root: Path, **overrides: str) -> dict[str, str]:
+    """The environment of a server whose data folder is `root`."""
+    return {
+        "MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM,
+        "EXPECTED_JWT_ISSUER": ISSUER,
+        "EXPECTED_JWT_AUDIENCE": AUDIENCE,
+        "LOCAL_TEMP_CHUNK_PATH": str(root),
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "SHUTDOWN_TIMEOUT": "5s",
+        **overrides,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server under test listens, and what a test needs to talk to it."""
+
+    host: str
+    port: int
+    root: Path
+
+    @property
+    def base(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def files(self) -> str:
+        return f"{self.base}/files/"
+
+    def auth(self, user: str | int = "42") -> dict[str, str]:
+        """The Authorization header of a user."""
+        return {"Authorization": f"Bearer {make_token(user)}"}
+
+    def tus(self, user: str | int = "42") -> dict[str, str]:
+        """Authorization and Tus-Resumable."""
+        return {"Tus-Resumable": "1.0.0", **self.auth(user)}
+
+    def final(self, user: str | int, file_id: str | int, filename: str) -> Path:
+        """Where the contract puts a finished file."""
+        return self.root / "final" / str(user) / str(file_id) / filename
+
+    async def raw(self, request: bytes, *, timeout: float = 15.0, eof: bool = False) -> bytes:
+        """Send bytes as they are and return all that comes back until the server closes
+        (so put `Connection: close` into the request) or `timeout` seconds are over."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        answer = bytearray()
+        try:
+            async with asyncio.timeout(timeout):
+                try:
+                    writer.write(request)
+                    await writer.drain()
+                    if eof:
+                        writer.write_eof()
+                    while block := await reader.read(65536):
+                        answer += block
+                except ConnectionError:
+                    pass
+        except TimeoutError:
+            pass
+        finally:
+            writer.close()
+        return bytes(answer)
+
+
+@asynccontextmanager
+async def running(root: Path, **overrides: str) -> AsyncIterator[Address]:
+    """The server inside this event loop, listening on a real TCP port."""
+    config = load_config({}, settings(root, **overrides), None)
+    running_server = await start(create_app(config), config)
+    try:
+        yield Address(host="127.0.0.1", port=running_server.port, root=root)
+    finally:
+        await running_server.stop()
+
+
+@dataclass(kw_only=True)
+class ServerProcess:
+    """The server as a process of its own, for tests that kill it or start two of them."""
+
+    root: Path
+    overrides: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def address(self) -> Address:
+        return Address(host="127.0.0.1", port=self.port, root=self.root)
+
+    async def start(self) -> Address:
+        """Start it and wait until it listens; the port stays the same over restarts."""
+        self.port = self.port or free_port()
+        environ = {
+            **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "PYTHONPATH"}},
+            **settings(self.root, **self.overrides),
+            "PORT": str(self.port),
+        }
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tusd_py", env=environ, cwd=self.root
+        )
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except ConnectionRefusedError:
+                    if self.process.returncode is not None:
+                        raise RuntimeError(f"server left: {self.process.returncode}") from None
+                    await asyncio.sleep(0.05)
+                else:
+                    writer.close()
+                    return self.address
+
+    async def end(self, signum: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; returns the exit code (negative: the signal)."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signum)
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,137 @@
+"""The composition root: Config -> web.Application."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from tusd_py.config import Config
+from tusd_py.locks import open_locker
+from tusd_py.notify import LogSink
+from tusd_py.service import Limits, UploadService
+from tusd_py.storage import open_storage
+from tusd_py.sweeper import sweep_forever
+from tusd_py.web import plain
+from tusd_py.web.auth import Authenticator
+from tusd_py.web.cors import Cors
+from tusd_py.web.demo import demo_routes
+from tusd_py.web.errors import Handler, refuse_expectation
+from tusd_py.web.origin import PublicAddress
+from tusd_py.web.rest import BASE as REST_BASE
+from tusd_py.web.rest import RestFace
+from tusd_py.web.tus import TusFace
+
+_SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
+_REST: web.AppKey[RestFace] = web.AppKey("rest", RestFace)
+_TUS: web.AppKey[TusFace] = web.AppKey("tus", TusFace)
+
+
+def create_app(config: Config) -> web.Application:
+    """The whole server. Its start-up raises `StorageError` when the storage cannot be used."""
+    app = web.Application()
+    app.cleanup_ctx.append(_serving(config))
+    app.on_shutdown.append(_drain)
+    app.on_response_prepare.append(_with_headers(config))
+    if config.demo:
+        app.add_routes(demo_routes(config.tus_base_path))
+    _add(app, "/healthz", plain.alive)
+    _add(app, "/readyz", _ready)
+    _add(app, f"{REST_BASE}{{name:.*}}", _rest)
+    _add(app, config.tus_base_path[:-1], _tus)
+    _add(app, f"{config.tus_base_path}{{name:.*}}", _tus)
+    _add(app, "/{path:.*}", plain.nowhere)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def open_service(config: Config) -> AsyncIterator[UploadService]:
+    """The upload service on the storage and the locks that the settings name."""
+    async with open_storage(config) as storage:
+        with open_locker(config.local_temp_chunk_path) as locker:
+            yield UploadService(
+                storage=storage,
+                locker=locker,
+                events=LogSink(),
+                limits=Limits(
+                    max_size=config.max_upload_size, expires_after=config.upload_expires_after
+                ),
+                now=lambda: datetime.now(UTC),
+            )
+
+
+def _serving(config: Config) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Opens the service before the first request and closes it after the last."""
+
+    async def serving(app: web.Application) -> AsyncIterator[None]:
+        async with open_service(config) as service:
+            _make_faces(app, config, service)
+            interval = config.sweep_interval.total_seconds()
+            sweeping = asyncio.create_task(sweep_forever(service, interval=interval))
+            yield
+            sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeping
+
+    return serving
+
+
+def _make_faces(app: web.Application, config: Config, service: UploadService) -> None:
+    authenticator = Authenticator(
+        public_key=config.main_service_jwt_public_key,
+        issuer=config.expected_jwt_issuer,
+        audience=config.expected_jwt_audience,
+        user_id_claim=config.jwt_user_id_claim,
+    )
+    app[_SERVICE] = service
+    app[_REST] = RestFace(
+        service=service,
+        authenticator=authenticator,
+        spool=config.local_temp_chunk_path,
+        idle=config.body_timeout.total_seconds(),
+        notifies=False,
+    )
+    app[_TUS] = TusFace(
+        service=service,
+        authenticator=authenticator,
+        address=PublicAddress(public_url=config.public_url, trusted=config.trusted_proxies),
+        base=config.tus_base_path,
+        idle=config.body_timeout.total_seconds(),
+    )
+
+
+def _with_headers(
+    config: Config,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """The headers of all answers, those of aiohttp itself included."""
+    cors = Cors(config.cors_allow_origins)
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        cors.add_headers(request, response)
+        face = request.app[_TUS]
+        if face.serves(request.path):
+            face.add_headers(request, response)
+
+    return add
+
+
+async def _drain(app: web.Application) -> None:
+    app[_SERVICE].drain()
+
+
+async def _ready(request: web.Request) -> web.StreamResponse:
+    return await plain.ready(request, request.app[_SERVICE])
+
+
+async def _rest(request: web.Request) -> web.StreamResponse:
+    return await request.app[_REST].handle(request)
+
+
+async def _tus(request: web.Request) -> web.StreamResponse:
+    return await request.app[_TUS].handle(request)
+
+
+def _add(app: web.Application, path: str, handler: Handler) -> None:
+    """Every method comes to the handler, and no body is asked for before it says so."""
+    app.router.add_route("*", path, handler, expect_handler=refuse_expectation)

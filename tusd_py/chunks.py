@@ -1,0 +1,236 @@
+"""Indexed chunks in any order, in parallel, and again after a lost answer.
+
+The next chunk in order goes straight into the upload. A later one is staged without the upload's
+lock, and whoever closes the gap absorbs what waits, so no byte of a file sent in order is copied.
+
+Nobody misses a staged chunk: who stages one then tries the lock; if it is held, the holder looks
+at what waits once more after it has let go.
+"""
+
+import itertools
+from dataclasses import replace
+
+from tusd_py.errors import (
+    ChunkConflict,
+    ChunkCountMismatch,
+    Forbidden,
+    IdMismatch,
+    MissingChunks,
+    TooLarge,
+    UploadLocked,
+    UploadUnfinished,
+)
+from tusd_py.events import Received
+from tusd_py.interfaces import Body
+from tusd_py.receiving import digest_of, receive_chunk, same_as
+from tusd_py.service import UploadService, ignore
+from tusd_py.upload import Chunk, Final, Upload, room, with_chunk
+
+NAMED = 100
+"""At most so many missing chunks are named in a refusal."""
+
+
+class ChunkAssembler:
+    """The verbs of the REST face that know chunks."""
+
+    def __init__(self, service: UploadService) -> None:
+        self._service = service
+        self._storage = service.storage
+        self._locker = service.locker
+
+    async def append_chunk(self, owner: str, upload_id: str, index: int, body: Body) -> None:
+        """Take chunk `index` (from 0). It counts as a whole or not at all.
+
+        Raises `ChunkConflict` for other bytes than those already part of the file, `TooLarge`,
+        `BodyError`.
+        """
+        async with self._service.draining(body):
+            if await self._append_in_turn(owner, upload_id, index, body):
+                return
+            upload = await self._writable(owner, upload_id)
+            if index < len(upload.chunks) or upload.completion is not None:
+                await self._compare(upload, index, body)
+                return
+            chunk = await self._stage(upload, index, body)
+        await self._after_staging(owner, upload_id, index, chunk)
+
+    async def complete(
+        self, owner: str, upload_id: str, *, total: int, file_id: str | None
+    ) -> Upload:
+        """Finish an upload of `total` chunks. The same call again gives the same answer.
+
+        Raises `MissingChunks`, `ChunkCountMismatch`, `IdMismatch`; nothing is lost by a refusal.
+        """
+        upload = await self._writable(owner, upload_id)
+        if upload.declared_file_id not in {None, file_id}:
+            raise IdMismatch("main_service_file_id is not the one this upload began with.")
+        if upload.is_partial:
+            raise UploadUnfinished("A partial upload becomes a file by concatenation only.")
+        async with self._service.hold(upload_id, None, patience=1.0):
+            upload = await self._writable(owner, upload_id)
+            if upload.completion is not None:
+                _require_count(upload, total)
+                return upload
+            upload = await self._absorb(upload)
+            await self._require_whole(upload, total)
+            if upload.length is None:
+                upload = replace(upload, length=upload.offset)
+                await self._storage.save(upload)
+            return await self._service.finish(upload)
+
+    async def _writable(self, owner: str, upload_id: str) -> Upload:
+        upload = await self._service.alive(owner, upload_id)
+        if isinstance(upload.concat, Final):
+            raise Forbidden("A concatenated upload takes no chunks.")
+        return upload
+
+    async def _append_in_turn(self, owner: str, upload_id: str, index: int, body: Body) -> bool:
+        """Append the chunk if it is the next one and nobody else is at work; tells whether."""
+        upload = await self._writable(owner, upload_id)
+        if index != len(upload.chunks) or upload.completion is not None:
+            return False
+        async with self._locker.try_lock(upload_id, wanted=body.stop) as is_held:
+            if not is_held:
+                return False
+            upload = await self._writable(owner, upload_id)
+            if index != len(upload.chunks) or upload.completion is not None:
+                return False
+            space = await self._space(upload, index)
+            async with self._storage.writer(upload, atomic=True) as writer:
+                chunk = await receive_chunk(body, writer, space=space)
+                upload = await writer.commit(self._with(upload, chunk))
+            await self._service.events.emit(Received(upload, chunk.size))
+            await self._finish_if_full(await self._absorb(upload))
+        await self._absorb_waiting(owner, upload_id)
+        return True
+
+    async def _compare(self, upload: Upload, index: int, body: Body) -> None:
+        """Read a chunk that is part of the file already, which is fine if it is the same."""
+        if index >= len(upload.chunks):
+            raise ChunkConflict(f"The file is complete without a chunk {index}.")
+        stored = await self._stored(upload, index)
+        if not await same_as(body, stored):
+            raise _conflict(index)
+
+    async def _stored(self, upload: Upload, index: int) -> Chunk:
+        """A chunk of the file with its digest, computed if need be."""
+        chunk = upload.chunks[index]
+        if chunk.digest is not None:
+            return chunk
+        start = sum(before.size for before in upload.chunks[:index])
+        async with self._storage.open(upload) as content:
+            digest = await digest_of(content.read(start, start + chunk.size))
+        return replace(chunk, digest=digest)
+
+    async def _stage(self, upload: Upload, index: int, body: Body) -> Chunk:
+        space = await self._space(upload, index)
+        async with self._storage.stage(upload, index) as writer:
+            chunk = await receive_chunk(body, writer, space=space)
+            if space is not None:
+                _require_fits(chunk.size, await self._space(upload, index))
+            await writer.commit(chunk)
+        return chunk
+
+    async def _after_staging(self, owner: str, upload_id: str, index: int, chunk: Chunk) -> None:
+        """See that the chunk becomes part of the file if its turn has come meanwhile."""
+        upload = await self._service.alive(owner, upload_id)
+        if index > len(upload.chunks):
+            await self._absorb_waiting(owner, upload_id)
+            return
+        try:
+            async with self._service.hold(upload_id, None, patience=1.0):
+                upload = await self._writable(owner, upload_id)
+                if index < len(upload.chunks):  # a twin came first
+                    await self._storage.unstage(upload, index)
+                    if await self._stored(upload, index) != chunk:
+                        raise _conflict(index)
+                elif upload.completion is None:
+                    await self._finish_if_full(await self._absorb(upload))
+        except UploadLocked:
+            return  # it is staged and stays so: the holder or `complete` absorbs it
+
+    async def _absorb_waiting(self, owner: str, upload_id: str) -> None:
+        """Absorb what waits, unless somebody holds the lock: they come here after letting go."""
+        while True:
+            upload = await self._storage.load(owner, upload_id)
+            if not await self._is_next_waiting(upload):
+                return
+            async with self._locker.try_lock(upload_id, wanted=ignore) as is_held:
+                if not is_held:
+                    return
+                upload = await self._storage.load(owner, upload_id)
+                if not await self._is_next_waiting(upload):
+                    return
+                absorbed = await self._absorb(upload)
+                await self._finish_if_full(absorbed)
+            if absorbed is upload:
+                return
+
+    async def _is_next_waiting(self, upload: Upload) -> bool:
+        """Whether a chunk waits for its turn now. PATCHed bytes may still grow before it."""
+        if upload.ending is not None or upload.completion is not None or upload.has_open_run:
+            return False
+        return len(upload.chunks) in await self._storage.staged(upload)
+
+    async def _absorb(self, upload: Upload) -> Upload:
+        """Append every waiting chunk whose turn has come. Needs the lock."""
+        waiting = await self._storage.staged(upload)
+        while (index := len(upload.chunks)) in waiting:
+            space = room(upload, self._service.limits.max_size)
+            if space is not None and waiting[index] > space:
+                break
+            async with self._storage.writer(upload, atomic=True) as writer:
+                chunk = await writer.absorb(index)
+                upload = await writer.commit(self._with(upload, chunk))
+            await self._storage.unstage(upload, index)
+        return upload
+
+    async def _finish_if_full(self, upload: Upload) -> None:
+        if upload.is_full:
+            await self._service.finish(upload)
+
+    async def _space(self, upload: Upload, index: int) -> int | None:
+        """How many bytes chunk `index` may have beside what is appended and what waits."""
+        space = room(upload, self._service.limits.max_size)
+        if space is None:
+            return None
+        waiting = await self._storage.staged(upload)
+        later = (n for n in waiting if n >= len(upload.chunks) and n != index)
+        return max(0, space - sum(waiting[n] for n in later))
+
+    async def _require_whole(self, upload: Upload, total: int) -> None:
+        waiting = await self._storage.staged(upload)
+        present = len(upload.chunks)
+        later = {index for index in waiting if index >= present}
+        if present in later:
+            raise TooLarge("The chunks are larger than the upload may be; delete it.")
+        if present < total:
+            absent = (index for index in itertools.count(present) if index not in later)
+            count = total - present - sum(index < total for index in later)
+            raise MissingChunks(list(itertools.islice(absent, min(NAMED, count))), count)
+        if present > total or later:
+            last = max(later, default=present - 1)
+            raise ChunkCountMismatch(f"Chunk {last} was sent; total_chunks must be above {last}.")
+        if upload.length is not None and not upload.is_full:
+            raise UploadUnfinished(f"Only {upload.offset} of {upload.length} bytes were sent.")
+
+    def _with(self, upload: Upload, chunk: Chunk) -> Upload:
+        service = self._service
+        return with_chunk(
+            upload, chunk, now=service.now(), expires_after=service.limits.expires_after
+        )
+
+
+def _require_count(upload: Upload, total: int) -> None:
+    """After completion: PATCHed bytes have no count of chunks that a client could know."""
+    if total != len(upload.chunks) and any(chunk.digest is not None for chunk in upload.chunks):
+        raise ChunkCountMismatch(f"The file is complete and has {len(upload.chunks)} chunk(s).")
+
+
+def _require_fits(size: int, space: int | None) -> None:
+    if space is not None and size > space:
+        raise TooLarge(f"Only {space} more bytes fit into this upload; send no more.")
+
+
+def _conflict(index: int) -> ChunkConflict:
+    return ChunkConflict(f"Other bytes are already part of the file as chunk {index}.")

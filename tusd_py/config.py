@@ -1,0 +1,143 @@
+"""Config: the settings, one line each, from flags, environment and .env; checked at start."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dotenv import dotenv_values
+
+from tusd_py import setting_types as read
+from tusd_py.setting_types import Backend, LogFormat, LogLevel, Network, SettingError
+
+T = TypeVar("T")
+
+
+def _setting(parse: Callable[[str], T], meaning: str, shown: str, default: T) -> T:
+    """One optional setting: how its text is read, what it means, its default as shown."""
+    made: T = field(default=default, metadata={"parse": parse, "help": meaning, "shown": shown})
+    return made
+
+
+def _required(parse: Callable[[str], T], meaning: str) -> T:
+    """One setting without which the server does not start."""
+    made: T = field(metadata={"parse": parse, "help": meaning, "shown": "required"})
+    return made
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings, read and checked. The variable of a field is its name in upper case."""
+
+    main_service_jwt_public_key: str = _required(read.public_key, "RSA public key of the main service, PEM; line ends may be written as \\n (or give MAIN_SERVICE_JWT_PUBLIC_KEY_FILE)")
+    main_service_jwt_public_key_file: Path | None = _setting(read.path, "file with that PEM, used when the key itself is not given", "none", None)
+    jwt_algorithm: str = _setting(read.algorithm, "algorithm of the tokens; only RS256 is accepted", "RS256", "RS256")
+    expected_jwt_issuer: str = _required(read.text, "`iss` that every token must have")
+    expected_jwt_audience: str = _required(read.text, "`aud` that every token must have")
+    jwt_user_id_claim: str | None = _setting(read.text, "claim that holds the user id, a string or an integer that can be a folder name", "user_id, then sub", None)
+    storage_backend: Backend = _setting(read.backend, "where finished files go: local or s3", "local", Backend.LOCAL)
+    local_temp_chunk_path: Path = _setting(read.path, "folder of uploads in progress; with local storage finished files are in final/ below it", "/tmp/hayula_chunks", Path("/tmp/hayula_chunks"))
+    s3_access_key: str | None = _setting(read.text, "S3 access key id", "none", None)
+    s3_secret_key: str | None = _setting(read.text, "S3 secret access key", "none", None)
+    s3_bucket_name: str | None = _setting(read.text, "S3 bucket", "none", None)
+    s3_endpoint_url: str | None = _setting(read.http_url, "address of the S3 service", "none", None)
+    s3_region_name: str | None = _setting(read.text, "S3 region", "none", None)
+    host: str = _setting(read.text, "address to listen on", "0.0.0.0", "0.0.0.0")
+    port: int = _setting(read.port, "TCP port to listen on; 0 takes a free one", "8000", 8000)
+    tus_base_path: str = _setting(read.base_path, "path of the tus face, with a slash at both ends", "/files/", "/files/")
+    public_url: str | None = _setting(read.http_url, "scheme, host and path prefix that clients see, for Location, such as https://example.org/upload-service", "none", None)
+    trusted_proxies: tuple[Network, ...] = _setting(read.networks, "addresses (CIDR, comma separated) whose Forwarded and X-Forwarded-* headers are believed; * for all", "none", ())
+    max_upload_size: int | None = _setting(read.size, "most bytes of one upload, such as 5GiB or 500000", "unlimited", None)
+    upload_expires_after: timedelta = _setting(read.duration, "life of an unfinished upload since its last byte, such as 90s, 15m, 24h or 7d", "24h", timedelta(hours=24))
+    sweep_interval: timedelta = _setting(read.duration, "time between two passes of the expiry sweeper", "60s", timedelta(seconds=60))
+    body_timeout: timedelta = _setting(read.duration, "longest silence in the middle of a body; then the connection closes", "60s", timedelta(seconds=60))
+    shutdown_timeout: timedelta = _setting(read.duration, "time that running requests have to end after SIGTERM", "20s", timedelta(seconds=20))
+    cors_allow_origins: tuple[str, ...] = _setting(read.origins, "origins of web pages that may use the server, exact, comma separated; * for all", "*", ("*",))
+    demo: bool = _setting(read.flag, "whether / serves the demo page: true or false", "false", False)
+    log_format: LogFormat = _setting(read.log_format, "text for people or json for machines", "text", LogFormat.TEXT)
+    log_level: LogLevel = _setting(read.log_level, "debug, info, warning or error", "info", LogLevel.INFO)
+# fmt: on
+
+
+def load_config(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], dotenv: Path | None
+) -> Config:
+    """Read the settings: a flag wins, then the environment, then the file `dotenv`.
+
+    `flags` are named as the fields; an empty text counts as not given.
+    Raises `SettingError`, one line that names the variable and says what would be right.
+    """
+    file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    raw = {}
+    for each in fields(Config):
+        variable = each.name.upper()
+        value = flags.get(each.name) or environ.get(variable) or file.get(variable)
+        if value:
+            raw[each.name] = value
+    return _read(raw)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give a command every setting as a flag."""
+    group = parser.add_argument_group(
+        "settings", "Each is also an environment variable, or a line in a file .env."
+    )
+    for each in fields(Config):
+        group.add_argument(
+            "--" + each.name.replace("_", "-"),
+            metavar=each.name.upper(),
+            help=f"{each.metadata['help']} ({each.metadata['shown']})".replace("%", "%%"),
+        )
+
+
+def settings_table() -> str:
+    """The settings as a table in Markdown (docs/configuration.md)."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for each in fields(Config):
+        meaning = each.metadata["help"].replace("|", "\\|")
+        lines.append(f"| `{each.name.upper()}` | {each.metadata['shown']} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _read(raw: dict[str, str]) -> Config:
+    _require_backend(raw)
+    if "main_service_jwt_public_key" not in raw and "main_service_jwt_public_key_file" in raw:
+        raw["main_service_jwt_public_key"] = _key_file(raw["main_service_jwt_public_key_file"])
+    values: dict[str, Any] = {
+        each.name: _value(each, raw.get(each.name)) for each in fields(Config)
+    }
+    return Config(**values)
+
+
+def _value(each: Field[object], text: str | None) -> object:
+    variable = each.name.upper()
+    if text is None:
+        if each.default is MISSING:
+            raise SettingError(f"{variable} is missing: {each.metadata['help']}.")
+        return each.default
+    try:
+        value: object = each.metadata["parse"](text)
+    except ValueError as error:
+        raise SettingError(f"{variable}: {error}") from error
+    return value
+
+
+def _key_file(name: str) -> str:
+    try:
+        return Path(name).read_text()
+    except (OSError, ValueError) as error:
+        raise SettingError(
+            f"MAIN_SERVICE_JWT_PUBLIC_KEY_FILE: {name} cannot be read; name a PEM file."
+        ) from error
+
+
+def _require_backend(raw: Mapping[str, str]) -> None:
+    if raw.get("storage_backend", "").strip().lower() != Backend.S3.value:
+        return
+    for name in ("s3_access_key", "s3_secret_key", "s3_bucket_name", "s3_endpoint_url"):
+        if name not in raw:
+            raise SettingError(f"{name.upper()} is missing: STORAGE_BACKEND=s3 needs it.")
+    raise SettingError("STORAGE_BACKEND: s3 is not in this version yet; use local.")

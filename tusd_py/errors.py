@@ -1,0 +1,203 @@
+"""The exception tree: everything the server can refuse, in words for the client.
+
+UploadError
+├── BadRequest                 the request cannot be understood
+│   └── UnsupportedMediaType   its body is of a kind this address does not take
+├── Unauthorized               no valid token
+├── Forbidden                  the upload never takes such a request
+├── UploadNotFound             unknown, or another user's: the two look the same
+├── UploadGone                 it was here; expired, terminated or replaced
+├── Conflict                   the request does not fit what is stored
+│   ├── OffsetMismatch         carries the offset that would fit
+│   ├── MissingChunks          carries which chunks are missing
+│   ├── ChunkConflict          other bytes are already part of the file at that index
+│   ├── ChunkCountMismatch     more chunks were sent than are said to exist
+│   ├── IdMismatch             the file id is not the one of the upload
+│   └── UploadUnfinished       only a finished upload can do this
+├── TooLarge                   beyond the length of the upload or the limit of the server
+├── ChecksumMismatch           the bytes are not those the client meant to send
+├── BodyError                  the body ended before its end; what came before it counts
+│   ├── BodyInterrupted        the client went away
+│   ├── BodyStalled            the client fell silent
+│   └── BodyStopped            the server stopped reading: hand-over or shutdown
+└── Trouble                    not the client's fault: the same request may work later
+    ├── UploadLocked           another request does not let go of the upload
+    ├── StorageError           the storage does not do its work
+    └── NoSpace                the storage is full
+"""
+
+import errno
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class UploadError(Exception):
+    """A refusal. `str(error)` is one line that tells the client what to do."""
+
+    code = "error"
+
+
+class BadRequest(UploadError):
+    """The request cannot be understood; nothing was changed."""
+
+    code = "bad_request"
+
+
+class UnsupportedMediaType(BadRequest):
+    """The body is of a kind this address does not take; nothing was changed."""
+
+    code = "unsupported_media_type"
+
+
+class Unauthorized(UploadError):
+    """No valid token came with the request; nothing was read or changed."""
+
+    code = "unauthorized"
+
+
+class Forbidden(UploadError):
+    """The upload never takes such a request; nothing was changed."""
+
+    code = "forbidden"
+
+
+class UploadNotFound(UploadError):
+    """No such upload for this user."""
+
+    code = "not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such upload; create a new one.")
+
+
+class UploadGone(UploadError):
+    """The upload was here and will not come back."""
+
+    code = "expired"
+
+
+class Conflict(UploadError):
+    """The request does not fit what is stored; nothing was changed."""
+
+    code = "conflict"
+
+
+class OffsetMismatch(Conflict):
+    """The client is at another offset than the server."""
+
+    code = "offset_mismatch"
+
+    def __init__(self, expected: int) -> None:
+        super().__init__(f"The upload is at offset {expected}; continue from there.")
+        self.expected = expected
+
+
+class MissingChunks(Conflict):
+    """Chunks are missing. `missing` names the first of them, `count` says how many there are."""
+
+    code = "missing_chunks"
+
+    def __init__(self, missing: list[int], count: int) -> None:
+        super().__init__(f"{count} chunk(s) are missing; send them and complete again.")
+        self.missing = missing
+        self.count = count
+
+
+class ChunkConflict(Conflict):
+    """Other bytes are already part of the file at that index; they stay."""
+
+    code = "chunk_conflict"
+
+
+class ChunkCountMismatch(Conflict):
+    """More chunks were sent than the client says there are."""
+
+    code = "chunk_count_mismatch"
+
+
+class IdMismatch(Conflict):
+    """The file id is not the one the upload was created with."""
+
+    code = "id_mismatch"
+
+
+class UploadUnfinished(Conflict):
+    """Only a finished upload can do this."""
+
+    code = "unfinished"
+
+
+class TooLarge(UploadError):
+    """Beyond the length of the upload or the limit of the server."""
+
+    code = "too_large"
+
+
+class ChecksumMismatch(UploadError):
+    """The bytes are not those the client meant to send; they were discarded."""
+
+    code = "checksum_mismatch"
+
+
+class BodyError(UploadError):
+    """The body ended before its end."""
+
+    code = "body_interrupted"
+
+
+class BodyInterrupted(BodyError):
+    """The client went away in the middle of a body."""
+
+    def __init__(self) -> None:
+        super().__init__("The connection broke before the body was complete; send it again.")
+
+
+class BodyStalled(BodyError):
+    """The client sent nothing for BODY_TIMEOUT."""
+
+    def __init__(self) -> None:
+        super().__init__("The body fell silent; ask for the offset and continue from there.")
+
+
+class BodyStopped(BodyError):
+    """The server stopped reading, for a newer request or because it shuts down."""
+
+    code = "locked"
+
+    def __init__(self) -> None:
+        super().__init__("The server let go of this request; ask for the offset and continue.")
+
+
+class Trouble(UploadError):
+    """Not the client's fault: the same request may work later. Acknowledged bytes stay."""
+
+    code = "unavailable"
+
+
+class UploadLocked(Trouble):
+    """Another request is at work on the upload and does not let go of it."""
+
+    code = "locked"
+
+    def __init__(self) -> None:
+        super().__init__("Another request is at work on this upload; try again in a second.")
+
+
+class StorageError(Trouble):
+    """The storage does not do its work; acknowledged bytes stay."""
+
+
+class NoSpace(Trouble):
+    """The storage is full; acknowledged bytes stay."""
+
+    code = "no_space"
+
+    def __init__(self) -> None:
+        super().__init__("The server has no space left; try again later.")
+
+
+def from_os(error: OSError) -> StorageError | NoSpace:
+    """An error of the operating system in our words."""
+    if error.errno in _NO_SPACE:
+        return NoSpace()
+    return StorageError(f"The storage cannot do this now ({error.strerror}); try again later.")

@@ -1,0 +1,157 @@
+"""The seams: how bytes arrive, where they are kept, who may write, who is told."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from tusd_py.events import Event
+from tusd_py.upload import Chunk, Upload
+
+
+class Body(Protocol):
+    """The bytes of one request, not read before the first `read`."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes in all; None when the client does not say (chunked)."""
+
+    async def read(self, pause: float | None = None) -> bytes | None:
+        """The next bytes; `b""` at the end; None when none came for `pause` seconds.
+
+        Raises `BodyInterrupted`, `BodyStalled` or `BodyStopped`. After a failure all bytes that
+        reached the server before it were returned.
+        """
+
+    def stop(self) -> None:
+        """Let a waiting or later `read` raise `BodyStopped`. Never blocks, never raises."""
+
+
+class Writer(Protocol):
+    """Appends to one upload. Only the holder of the upload's lock has one."""
+
+    async def write(self, block: bytes) -> None:
+        """Take the next bytes. Nothing counts before `commit`.
+
+        Raises `NoSpace` or `StorageError`; the upload is then as it was at the last commit.
+        """
+
+    async def absorb(self, source: Upload | int) -> Chunk:
+        """Append all bytes of a full upload, or of the chunk that waits under an index.
+
+        The source stays. Raises `UploadNotFound` when it is not there (any more), else as `write`.
+        """
+
+    async def commit(self, upload: Upload) -> Upload:
+        """Store `upload` as the truth, its offset being what was written; return it.
+
+        After a failure (`NoSpace`, `StorageError`) the last commit is the truth.
+        """
+
+
+class Content(Protocol):
+    """The bytes of a finished upload, open for reading. Stays readable when it is deleted."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to, not including, `stop`. Raises `StorageError`."""
+
+
+class Storage(Protocol):
+    """Keeps uploads: one record each, their bytes, and the finished files.
+
+    Every method raises `StorageError` when the storage does not do its work (`NoSpace` when it
+    is full); what was stored before then is still stored.
+    """
+
+    async def check(self) -> None:
+        """Return if the storage can be written to."""
+
+    async def create(self, upload: Upload) -> None:
+        """Keep a new upload that has no bytes yet."""
+
+    async def load(self, owner: str, upload_id: str) -> Upload:
+        """The upload; `UploadNotFound` when `owner` has none of that id."""
+
+    async def save(self, upload: Upload) -> None:
+        """Replace the record. The bytes stay as they are."""
+
+    def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
+        """Append to an upload. What is not committed at the end is discarded.
+
+        With `atomic` the caller commits once, at the end or not at all.
+        """
+
+    def stage(self, upload: Upload, index: int) -> AbstractAsyncContextManager["ChunkWriter"]:
+        """Keep a chunk until its turn comes. Needs no lock."""
+
+    async def staged(self, upload: Upload) -> dict[int, int]:
+        """The chunks that wait: index -> size in bytes."""
+
+    async def unstage(self, upload: Upload, index: int) -> None:
+        """Forget a chunk that waited, if it did."""
+
+    async def others_at_place(self, upload: Upload) -> list[Upload]:
+        """Other uploads whose finished file lies where that of `upload` will."""
+
+    async def assemble(self, upload: Upload) -> str:
+        """Make the finished file of a full upload and return its path or URL.
+
+        The file is durable before this returns. Replaces an earlier file atomically. May be
+        called again after a crash or a failure.
+        """
+
+    def open(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
+        """The committed bytes of an upload. `UploadNotFound` when they are not there (any more)."""
+
+    async def delete(self, upload: Upload) -> None:
+        """Remove all bytes of an upload, staged chunks and the finished file too; keep its record.
+
+        May be called again.
+        """
+
+    async def forget(self, upload: Upload) -> None:
+        """Remove an upload's bytes and its record."""
+
+    def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
+        """All uploads (of one owner). A record that cannot be read is left out and logged."""
+
+    async def clean(self) -> int:
+        """Remove what dead processes left half-written; returns how many objects."""
+
+
+class ChunkWriter(Protocol):
+    """Takes one chunk out of turn."""
+
+    async def write(self, block: bytes) -> None:
+        """Take the next bytes. Nothing counts before `commit`."""
+
+    async def commit(self, chunk: Chunk) -> None:
+        """The chunk is whole: keep it, in place of an earlier one of that index."""
+
+
+class Locker(Protocol):
+    """Lets one request at a time work on an upload. A lock dies with its process."""
+
+    def lock(
+        self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
+    ) -> AbstractAsyncContextManager[None]:
+        """Hold `key`. `wanted` is called once when somebody else asks for it meanwhile.
+
+        The present holder is asked to let go after `patience` seconds.
+        Raises `UploadLocked` when it does not in time.
+        """
+
+    def try_lock(
+        self, key: str, *, wanted: Callable[[], None]
+    ) -> AbstractAsyncContextManager[bool]:
+        """Hold `key` if nobody does; tells whether it is held. Disturbs nobody."""
+
+
+class EventSink(Protocol):
+    """Is told what happens."""
+
+    async def emit(self, event: Event) -> None:
+        """Take note. Raises `StorageError` when a note that must not be lost was not taken."""

@@ -1,0 +1,139 @@
+"""Locks between all processes that work on one data folder.
+
+One file, never written: an upload is a byte of it, locked with an open file description lock
+(fcntl(2), F_OFD_SETLK). Such a lock dies with its process and leaves nothing behind, so there is
+no lock file to be stale or to clean up. The byte after it is locked by who waits, which is how a
+holder in another process learns that it is wanted.
+"""
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from tusd_py.errors import StorageError, UploadLocked
+from tusd_py.locks.memory import MemoryLocker
+
+_LOOK_FOR_WAITERS = 0.15
+_TRY_AGAIN = 0.02
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class FileLocker:
+    """A `MemoryLocker` inside the process, byte-range locks between processes."""
+
+    def __init__(self, fd: int, memory: MemoryLocker, *, timeout: float = 2.0) -> None:
+        self._fd = fd
+        self._memory = memory
+        self._timeout = timeout
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, memory: MemoryLocker) -> Iterator["FileLocker"]:
+        """Open (and create, if needed) the lock file. Raises `StorageError`."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be opened: {error.strerror}.") from error
+        try:
+            yield cls(fd, memory)
+        finally:
+            os.close(fd)
+
+    @asynccontextmanager
+    async def lock(
+        self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
+    ) -> AsyncIterator[None]:
+        """See `Locker.lock`."""
+        position = _position(key)
+        impatient_at = asyncio.get_running_loop().time() + patience
+        async with self._memory.lock(key, wanted=wanted, patience=patience):
+            if not self._take(position):
+                await self._wait(position, impatient_at)
+            try:
+                with self._watching(position + 1, wanted):
+                    yield
+            finally:
+                self._free(position)
+
+    @asynccontextmanager
+    async def try_lock(self, key: str, *, wanted: Callable[[], None]) -> AsyncIterator[bool]:
+        """See `Locker.try_lock`."""
+        position = _position(key)
+        async with self._memory.try_lock(key, wanted=wanted) as is_held:
+            if not is_held or not self._take(position):
+                yield False
+                return
+            try:
+                with self._watching(position + 1, wanted):
+                    yield True
+            finally:
+                self._free(position)
+
+    async def _wait(self, position: int, impatient_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = impatient_at + self._timeout
+        is_asking = False
+        try:
+            while not self._take(position):
+                now = loop.time()
+                if now >= deadline:
+                    raise UploadLocked
+                if now >= impatient_at and not is_asking:
+                    is_asking = self._take(position + 1)
+                await asyncio.sleep(_TRY_AGAIN)
+        finally:
+            if is_asking:
+                self._free(position + 1)
+
+    @contextmanager
+    def _watching(self, position: int, wanted: Callable[[], None]) -> Iterator[None]:
+        """Call `wanted` once when another process waits."""
+        loop = asyncio.get_running_loop()
+
+        timers: list[asyncio.TimerHandle] = []
+
+        def look() -> None:
+            if self._is_taken(position):
+                wanted()
+            else:
+                timers[:] = [loop.call_later(_LOOK_FOR_WAITERS, look)]
+
+        timers.append(loop.call_later(_LOOK_FOR_WAITERS, look))
+        try:
+            yield
+        finally:
+            timers[0].cancel()
+
+    def _take(self, position: int) -> bool:
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _range(fcntl.F_WRLCK, position))
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                return False
+            raise StorageError(f"Uploads cannot be locked: {error.strerror}.") from error
+        return True
+
+    def _free(self, position: int) -> None:
+        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, position))
+
+    def _is_taken(self, position: int) -> bool:
+        answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, position))
+        kind: int = _FLOCK.unpack(answer)[0]
+        return kind != fcntl.F_UNLCK
+
+
+def _position(key: str) -> int:
+    """An even place in the file; 2**61 of them, so two uploads practically never share one."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 2) & ~1
+
+
+def _range(kind: int, position: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, position, 1, 0)

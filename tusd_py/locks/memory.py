@@ -1,0 +1,112 @@
+"""Locks between the requests of one process."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tusd_py.errors import UploadLocked
+
+
+@dataclass(slots=True)
+class _Waiter:
+    turn: asyncio.Future[None]
+    wanted: Callable[[], None]
+    is_impatient: bool = False
+
+
+@dataclass(slots=True)
+class _Held:
+    wanted: Callable[[], None]
+    was_asked: bool = False
+    waiters: deque[_Waiter] = field(default_factory=deque)
+
+    def ask(self) -> None:
+        """Tell the holder, once, that it is waited for."""
+        if not self.was_asked:
+            self.was_asked = True
+            self.wanted()
+
+
+class MemoryLocker:
+    """First come, first served; who waits longer than `timeout` seconds gets `UploadLocked`."""
+
+    def __init__(self, *, timeout: float = 2.0) -> None:
+        self._timeout = timeout
+        self._held: dict[str, _Held] = {}
+
+    @asynccontextmanager
+    async def lock(
+        self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
+    ) -> AsyncIterator[None]:
+        """See `Locker.lock`; waits `timeout` seconds after `patience`."""
+        held = self._held.get(key)
+        if held is None:
+            self._held[key] = _Held(wanted)
+        else:
+            await self._wait(held, wanted, patience)
+        try:
+            yield
+        finally:
+            self._pass_on(key)
+
+    @asynccontextmanager
+    async def try_lock(self, key: str, *, wanted: Callable[[], None]) -> AsyncIterator[bool]:
+        """See `Locker.try_lock`."""
+        if key in self._held:
+            yield False
+            return
+        self._held[key] = _Held(wanted)
+        try:
+            yield True
+        finally:
+            self._pass_on(key)
+
+    async def _wait(self, held: _Held, wanted: Callable[[], None], patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(turn=loop.create_future(), wanted=wanted)
+        held.waiters.append(waiter)
+
+        def lose_patience() -> None:
+            waiter.is_impatient = True
+            held.ask()
+
+        timer = loop.call_later(patience, lose_patience) if patience else None
+        if timer is None:
+            lose_patience()
+        try:
+            async with asyncio.timeout(patience + self._timeout):
+                await asyncio.shield(waiter.turn)
+        except TimeoutError:
+            if not self._leave(held, waiter):
+                raise UploadLocked from None
+        except asyncio.CancelledError:
+            if self._leave(held, waiter):
+                self._next(held)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _leave(self, held: _Held, waiter: _Waiter) -> bool:
+        """Stop waiting; True when the turn had come in the same moment."""
+        if waiter.turn.done():
+            return True
+        held.waiters.remove(waiter)
+        return False
+
+    def _pass_on(self, key: str) -> None:
+        held = self._held[key]
+        if held.waiters:
+            self._next(held)
+        else:
+            del self._held[key]
+
+    def _next(self, held: _Held) -> None:
+        waiter = held.waiters.popleft()
+        held.wanted = waiter.wanted
+        held.was_asked = False
+        waiter.turn.set_result(None)
+        if any(other.is_impatient for other in held.waiters):
+            held.ask()

@@ -1,0 +1,62 @@
+"""Log lines: an event name and fields, as text for people or JSON for machines."""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+from tusd_py.setting_types import LogFormat, LogLevel
+
+_WORD = re.compile(r"[!#-~]+")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class _TextFormatter(logging.Formatter):
+    """`time level event name=value ...`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [_time(record), record.levelname.lower(), record.getMessage()]
+        parts += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
+        if record.exc_info:
+            parts.append("\n" + self.formatException(record.exc_info))
+        return " ".join(parts)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
+    """Send the log of the whole process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_TextFormatter() if log_format is LogFormat.TEXT else _JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=level.name, force=True)
+    # aiohttp logs raw header lines of requests it cannot parse, and tokens may be in them.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _plain(value: object) -> str:
+    """A value that cannot be mistaken for another field or another line."""
+    text = str(value)
+    return text if _WORD.fullmatch(text) else json.dumps(text)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,97 @@
+"""The life of a server: listen, serve, drain, leave."""
+
+import asyncio
+import logging
+import signal
+import time
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from tusd_py.config import Config
+
+KEEP_ALIVE = 25.0
+"""Seconds an idle connection, or one with an unfinished request head, stays open."""
+
+MAX_FIELD = 64 << 10
+"""Longest header field in bytes: Upload-Concat and Upload-Metadata are long."""
+
+READ_BUFFER = 64 << 10
+"""aiohttp loses what is buffered when a client vanishes, so the buffer is small."""
+
+logger = logging.getLogger(__name__)
+
+
+class AccessLog(AbstractAccessLogger):
+    """One line a request, without query, headers or bodies: tokens could be in them."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """See aiohttp; `time` is the duration in seconds."""
+        self.logger.info(
+            "request",
+            extra={
+                "method": request.method,
+                "path": request.path,
+                "status": response.status,
+                "seconds": round(time, 4),
+            },
+        )
+
+
+class RunningServer:
+    """A server that listens on `port`."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self.port = port
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Refuse new connections, let running requests commit and end, close everything.
+
+        What does not end within SHUTDOWN_TIMEOUT is cancelled; acknowledged bytes stay.
+        """
+        await self._runner.cleanup()
+
+
+async def start(app: web.Application, config: Config) -> RunningServer:
+    """Listen. Raises `StorageError`, or `OSError` when the address cannot be had."""
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log_class=AccessLog,
+        access_log=logging.getLogger("tusd_py.access"),
+        keepalive_timeout=KEEP_ALIVE,
+        max_field_size=MAX_FIELD,
+        max_line_size=MAX_FIELD,
+        read_bufsize=READ_BUFFER,
+        auto_decompress=False,
+        shutdown_timeout=config.shutdown_timeout.total_seconds(),
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return RunningServer(runner, runner.addresses[0][1])
+
+
+async def serve(app: web.Application, config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal leaves at once."""
+    leaving = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    server = await start(app, config)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, _leave, loop, leaving)
+    logger.info("listening", extra={"host": config.host, "port": server.port})
+    await leaving.wait()
+    logger.info("draining")
+    started = time.monotonic()
+    await server.stop()
+    logger.info("stopped", extra={"seconds": round(time.monotonic() - started, 3)})
+
+
+def _leave(loop: asyncio.AbstractEventLoop, leaving: asyncio.Event) -> None:
+    leaving.set()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(each)

@@ -1,0 +1,320 @@
+"""UploadService: all that can be done with an upload, and the only writer of uploads."""
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from tusd_py.checksum import Checksum, Digest
+from tusd_py.errors import (
+    BadRequest,
+    BodyError,
+    BodyStopped,
+    ChecksumMismatch,
+    TooLarge,
+    UploadError,
+    UploadNotFound,
+    UploadUnfinished,
+)
+from tusd_py.events import Completed, Created, Expired, Received, Terminated
+from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
+from tusd_py.receiving import receive_append
+from tusd_py.upload import (
+    Append,
+    Completion,
+    End,
+    Ending,
+    Final,
+    NewUpload,
+    Upload,
+    accept,
+    is_upload_id,
+    new_upload,
+    patched,
+    require_alive,
+    require_within,
+    room,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`max_size` of an upload in bytes, None is unlimited; life of an unfinished upload."""
+
+    max_size: int | None
+    expires_after: timedelta
+
+
+def ignore() -> None:
+    """What a request without a body does when it is wanted: it is done soon anyway."""
+
+
+class UploadService:
+    """The verbs that all faces share. `now` gives the aware UTC time."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        locker: Locker,
+        events: EventSink,
+        limits: Limits,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.storage = storage
+        self.locker = locker
+        self.events = events
+        self.limits = limits
+        self.now = now
+        self._bodies: set[Body] = set()
+        self._is_draining = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to leave."""
+        return self._is_draining
+
+    def drain(self) -> None:
+        """Let every running append commit and end, and begin no other."""
+        self._is_draining = True
+        for body in list(self._bodies):
+            body.stop()
+
+    async def create(
+        self, new: NewUpload, body: Body | None = None, checksum: Checksum | None = None
+    ) -> Upload:
+        """Create an upload, with its first bytes if a body comes along.
+
+        When the body breaks off the upload stays until it expires; when its checksum is wrong
+        nothing is created.
+        """
+        require_within(new.length or 0, self.limits.max_size)
+        self._require_valid_size(new.length, body)
+        upload = new_upload(
+            new,
+            upload_id=str(uuid.uuid4()),
+            now=self.now(),
+            expires_after=self.limits.expires_after,
+        )
+        await self.storage.create(upload)
+        await self.events.emit(Created(upload))
+        async with self.hold(upload.id, body):
+            if body is not None:
+                try:
+                    upload = await self._receive(upload, body, checksum)
+                except ChecksumMismatch:
+                    await self.storage.forget(upload)
+                    raise
+            return await self.finish(upload) if upload.is_full else upload
+
+    async def concatenate(self, new: NewUpload, final: Final) -> Upload:
+        """Create the finished concatenation of finished partial uploads of the same owner.
+
+        After a failure there is no new upload; the partial ones are as they were.
+        """
+        partials = [await self._finished_partial(new.owner, each) for each in final.partials]
+        length = sum(partial.offset for partial in partials)
+        require_within(length, self.limits.max_size)
+        upload = new_upload(
+            replace(new, length=length, concat=final),
+            upload_id=str(uuid.uuid4()),
+            now=self.now(),
+            expires_after=self.limits.expires_after,
+        )
+        await self.storage.create(upload)
+        await self.events.emit(Created(upload))
+        async with self.hold(upload.id, None):
+            try:
+                async with self.storage.writer(upload, atomic=True) as writer:
+                    for partial in partials:
+                        await writer.absorb(partial)
+                    upload = await writer.commit(self._patched(upload, length))
+            except UploadNotFound as error:
+                await self.storage.forget(upload)
+                raise BadRequest("Upload-Concat: a partial upload is gone.") from error
+            except UploadError:
+                await self.storage.forget(upload)
+                raise
+            return await self.finish(upload)
+
+    async def find(self, owner: str, upload_id: str) -> Upload:
+        """The upload with an offset that can be used at once: a running append is ended."""
+        upload = await self.alive(owner, upload_id)
+        if upload.completion is not None:
+            return upload
+        async with self.hold(upload_id, None):
+            upload = await self.alive(owner, upload_id)
+            return await self.finish(upload) if upload.is_full else upload
+
+    async def append(self, owner: str, upload_id: str, append: Append, body: Body) -> Upload:
+        """Append a body. What came of it counts even if it breaks off, unless it has a checksum."""
+        async with self.hold(upload_id, body):
+            upload = await self.alive(owner, upload_id)
+            if upload.completion is None:
+                upload = accept(upload, append, max_size=self.limits.max_size)
+                try:
+                    upload = await self._receive(upload, body, append.checksum)
+                except (BodyError, TooLarge):
+                    stored = await self.storage.load(owner, upload_id)
+                    if stored.is_full:
+                        await self.finish(stored)
+                    raise
+                return await self.finish(upload) if upload.is_full else upload
+            accept(upload, append, max_size=self.limits.max_size)
+            if append.size is None and await body.read():
+                raise BadRequest("The upload is complete; it takes no more bytes.")
+            return upload
+
+    async def terminate(self, owner: str, upload_id: str) -> None:
+        """Remove an upload and its file. A running append is ended first."""
+        async with self.hold(upload_id, None):
+            upload = await self.alive(owner, upload_id)
+            async with self.locker.lock(upload.place, wanted=ignore):
+                upload = await self.alive(owner, upload_id)
+                await self._end(upload, End.TERMINATED)
+        await self.events.emit(Terminated(upload))
+
+    async def expire(self, upload: Upload) -> bool:
+        """Remove an upload whose time is over; False when somebody is at work on it."""
+        async with self.locker.try_lock(upload.id, wanted=ignore) as is_held:
+            if not is_held:
+                return False
+            upload = await self.storage.load(upload.owner, upload.id)
+            if (
+                upload.ending is not None
+                or not upload.will_expire
+                or upload.expires_at > self.now()
+            ):
+                return False
+            await self._end(upload, End.EXPIRED)
+        await self.events.emit(Expired(upload))
+        return True
+
+    async def resume_finish(self, upload: Upload) -> bool:
+        """Finish an upload that a crash left full; False when somebody is at work on it."""
+        async with self.locker.try_lock(upload.id, wanted=ignore) as is_held:
+            if not is_held:
+                return False
+            upload = await self.storage.load(upload.owner, upload.id)
+            if upload.ending is not None or upload.completion is not None or not upload.is_full:
+                return False
+            await self.finish(upload)
+        return True
+
+    async def finish(self, upload: Upload) -> Upload:
+        """Make the file of a full upload: bytes, then event, then flag. Needs its lock.
+
+        After a failure the upload is full and unfinished; the next request or the sweeper
+        finishes it.
+        """
+        if upload.completion is not None:
+            return upload
+        if upload.is_partial:
+            done = replace(upload, completion=Completion(at=self.now(), location=None))
+            await self.storage.save(done)
+            return done
+        async with self.locker.lock(upload.place, wanted=ignore):
+            for other in await self.storage.others_at_place(upload):
+                ending = Ending(why=End.REPLACED, at=self.now())
+                await self.storage.save(replace(other, ending=ending))
+            location = await self.storage.assemble(upload)
+            done = replace(upload, completion=Completion(at=self.now(), location=location))
+            await self.events.emit(Completed(done))
+            await self.storage.save(done)
+        return done
+
+    async def files(self, owner: str) -> list[Upload]:
+        """The finished files of a user, oldest first."""
+        found = [upload async for upload in self.storage.uploads(owner) if upload.is_file]
+        return sorted(found, key=lambda upload: (upload.created_at, upload.id))
+
+    @asynccontextmanager
+    async def open(self, owner: str, upload_id: str) -> AsyncIterator[tuple[Upload, Content]]:
+        """A finished upload and its bytes. Takes no lock."""
+        upload = await self.alive(owner, upload_id)
+        if upload.completion is None:
+            raise UploadUnfinished("The upload is not complete yet; send the rest first.")
+        async with self.storage.open(upload) as content:
+            yield upload, content
+
+    async def alive(self, owner: str, upload_id: str) -> Upload:
+        """The upload as it is stored. Raises `UploadNotFound` or `UploadGone`."""
+        if not is_upload_id(upload_id):
+            raise UploadNotFound
+        upload = await self.storage.load(owner, upload_id)
+        require_alive(upload, now=self.now())
+        return upload
+
+    @asynccontextmanager
+    async def hold(
+        self, upload_id: str, body: Body | None, patience: float = 0.0
+    ) -> AsyncIterator[None]:
+        """Hold the lock of an upload; `body` stops when somebody else wants it, or at shutdown."""
+        wanted = ignore if body is None else body.stop
+        with_lock = self.locker.lock(upload_id, wanted=wanted, patience=patience)
+        async with self.draining(body), with_lock:
+            yield
+
+    @asynccontextmanager
+    async def draining(self, body: Body | None) -> AsyncIterator[None]:
+        """Let `body` stop when the server is about to leave."""
+        if body is None:
+            yield
+            return
+        if self._is_draining:
+            raise BodyStopped
+        self._bodies.add(body)
+        try:
+            yield
+        finally:
+            self._bodies.discard(body)
+
+    async def _receive(self, upload: Upload, body: Body, checksum: Checksum | None) -> Upload:
+        before = upload.offset
+        async with self.storage.writer(upload, atomic=checksum is not None) as writer:
+            upload = await receive_append(
+                body,
+                writer,
+                upload,
+                space=room(upload, self.limits.max_size),
+                digest=None if checksum is None else Digest(checksum),
+                grown=self._patched,
+            )
+        await self.events.emit(Received(upload, upload.offset - before))
+        return upload
+
+    def _patched(self, upload: Upload, size: int) -> Upload:
+        return patched(upload, size, now=self.now(), expires_after=self.limits.expires_after)
+
+    def _require_valid_size(self, length: int | None, body: Body | None) -> None:
+        if body is not None and body.size is not None:
+            if length is not None and body.size > length:
+                require_within(body.size, length)
+            require_within(body.size, self.limits.max_size)
+
+    async def _finished_partial(self, owner: str, upload_id: str) -> Upload:
+        try:
+            upload = await self.alive(owner, upload_id)
+        except UploadError as error:
+            if isinstance(error, UploadNotFound):
+                raise BadRequest("Upload-Concat: there is no such partial upload.") from error
+            raise
+        if not upload.is_partial:
+            raise BadRequest("Upload-Concat: every upload named must be a partial one.")
+        if not upload.is_full:
+            raise BadRequest("Upload-Concat: finish every partial upload first.")
+        return upload
+
+    async def _end(self, upload: Upload, why: End) -> None:
+        """Bytes that only the record names go after it; a file others may replace goes before."""
+        ended = replace(upload, ending=Ending(why=why, at=self.now()))
+        if upload.is_file:
+            await self.storage.delete(upload)
+            await self.storage.save(ended)
+        else:
+            await self.storage.save(ended)
+            await self.storage.delete(upload)

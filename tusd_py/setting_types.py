@@ -1,0 +1,182 @@
+"""How the text of each kind of setting is read; `ValueError` says what would be right."""
+
+import ipaddress
+import re
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZES = {
+    "": 1,
+    "b": 1,
+    **{unit: 1000**n for n, unit in enumerate(("kb", "mb", "gb", "tb"), 1)},
+    **{unit: 1024**n for n, unit in enumerate(("kib", "mib", "gib", "tib"), 1)},
+}
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong. `str(error)` names it and says what would be right."""
+
+
+class Backend(Enum):
+    """Where finished files go."""
+
+    LOCAL = "local"
+    S3 = "s3"
+
+
+class LogFormat(Enum):
+    """For whom the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(Enum):
+    """The least important events that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value.strip()
+
+
+def path(value: str) -> Path:
+    """A path, made absolute."""
+    return Path(value).expanduser().absolute()
+
+
+def port(value: str) -> int:
+    """A TCP port."""
+    number = _integer(value, "give a port from 0 to 65535")
+    if number > 65535:
+        raise ValueError("give a port from 0 to 65535.")
+    return number
+
+
+def size(value: str) -> int | None:
+    """Bytes, with or without a unit; None for `unlimited`."""
+    if value.strip().lower() in {"unlimited", "none"}:
+        return None
+    match = re.fullmatch(r"([0-9]{1,15})\s*([a-z]*)", value.strip().lower())
+    if match is None or match[2] not in _SIZES:
+        raise ValueError("give bytes, such as 500000, 500MB or 5GiB, or unlimited.")
+    factor: int = _SIZES[match[2]]
+    return int(match[1]) * factor
+
+
+def duration(value: str) -> timedelta:
+    """A length of time above zero, in seconds unless it has a unit."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd]?)", value.strip().lower())
+    seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 0 < seconds < 10**10:
+        raise ValueError("give a time such as 90s, 15m, 24h or 7d.")
+    return timedelta(seconds=seconds)
+
+
+def flag(value: str) -> bool:
+    """true or false."""
+    if value.strip().lower() in {"true", "1", "yes", "on"}:
+        return True
+    if value.strip().lower() in {"false", "0", "no", "off"}:
+        return False
+    raise ValueError("say true or false.")
+
+
+def backend(value: str) -> Backend:
+    """local or s3."""
+    try:
+        return Backend(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose local or s3.") from None
+
+
+def log_format(value: str) -> LogFormat:
+    """text or json."""
+    try:
+        return LogFormat(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose text or json.") from None
+
+
+def log_level(value: str) -> LogLevel:
+    """One of four levels."""
+    try:
+        return LogLevel(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose debug, info, warning or error.") from None
+
+
+def algorithm(value: str) -> str:
+    """RS256: a symmetric family, or none at all, would let clients make their own tokens."""
+    if value.strip().upper() != "RS256":
+        raise ValueError("only RS256 is accepted.")
+    return "RS256"
+
+
+def public_key(value: str) -> str:
+    """An RSA public key of at least 2048 bits, in PEM."""
+    pem = value.strip().replace("\\n", "\n")
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("give an RSA public key in PEM (-----BEGIN PUBLIC KEY-----).") from None
+    if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
+        raise ValueError("give an RSA public key of at least 2048 bits.")
+    return pem
+
+
+def base_path(value: str) -> str:
+    """A path with a slash at both ends."""
+    if re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)+", value.strip()) is None or "/." in value:
+        raise ValueError("give a path with a slash at both ends, such as /files/.")
+    if value.strip().startswith("/upload/"):
+        raise ValueError("/upload/ is the REST face; choose another path.")
+    return value.strip()
+
+
+def http_url(value: str) -> str:
+    """An http or https address without a trailing slash."""
+    stripped = value.strip().rstrip("/")
+    parts = urlsplit(stripped)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("give an address such as https://example.org.")
+    return stripped
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Networks in CIDR notation; * stands for all."""
+    if value.strip() == "*":
+        return (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(","))
+    except ValueError:
+        raise ValueError("give addresses such as 10.0.0.0/8, 127.0.0.1, or *.") from None
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Origins as browsers send them; * stands for all."""
+    found = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+    for origin in found:
+        if origin != "*" and re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+|null", origin) is None:
+            raise ValueError("give origins such as https://example.org, or *.")
+    return found
+
+
+def _integer(value: str, right: str) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()) is None:
+        raise ValueError(f"{right}.")
+    return int(value)

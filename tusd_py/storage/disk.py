@@ -1,0 +1,162 @@
+"""The calls to a local file system, blocking: atomic, complete, durable where they say so."""
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from tusd_py.errors import StorageError
+
+_COPY_SIZE = 1 << 24
+_CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
+
+
+def probe(folder: Path) -> None:
+    """Make `folder` and prove that it can be written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".probe-{uuid.uuid4().hex}"
+    path.touch()
+    path.unlink()
+
+
+def read(path: Path) -> bytes:
+    """A whole small file."""
+    return path.read_bytes()
+
+
+def names(folder: Path) -> list[str]:
+    """What a folder holds; nothing if there is none."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def replace(path: Path, data: bytes, *, durable: bool) -> None:
+    """Replace a small file atomically; with `durable` it is on the medium afterwards."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(fd, data, 0)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_all(fd: int, data: bytes, position: int) -> None:
+    """Write all of `data` at `position`."""
+    view = memoryview(data)
+    while view:
+        size = os.pwrite(fd, view, position)
+        view = view[size:]
+        position += size
+
+
+def copy(path: Path, to_fd: int, position: int, size: int, *, tail: int = 0) -> bytes:
+    """Copy the first `size` bytes of a file to `position`; return the `tail` bytes after them."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        done = 0
+        while done < size:
+            count = _copy_some(fd, done, to_fd, position + done, min(_COPY_SIZE, size - done))
+            if not count:
+                raise StorageError("A file is shorter than its record says.")
+            done += count
+        return os.pread(fd, tail, size)
+    finally:
+        os.close(fd)
+
+
+def seal(path: Path, size: int, *, may_create: bool) -> None:
+    """Cut a file to `size` bytes and put it on the medium."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if may_create else 0), 0o644)
+    try:
+        if os.fstat(fd).st_size < size:
+            raise StorageError("Bytes of this upload were lost on the disk.")
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def move(source: Path, target: Path, *, below: Path) -> None:
+    """Rename a file into folders made as needed, durably. Replaces an earlier file atomically."""
+    for attempt in range(5):
+        made = _make_folders(target.parent, below)
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:  # somebody pruned the folder, empty as it was
+            if attempt == 4 or not source.exists():
+                raise
+        else:
+            break
+    sync_folder(target.parent)
+    for folder in made:
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the medium."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def prune(folder: Path, *, below: Path) -> None:
+    """Remove a folder and the folders above it, as long as they are empty and under `below`."""
+    while folder != below:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, if it exists."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def remove_older(path: Path, before: float) -> bool:
+    """Remove a file that was last written before a time (seconds since 1970)."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mtime < before:
+            path.unlink()
+            return True
+    return False
+
+
+def _copy_some(fd: int, start: int, to_fd: int, position: int, size: int) -> int:
+    try:
+        return os.copy_file_range(fd, to_fd, size, start, position)
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    data = os.pread(fd, size, start)
+    write_all(to_fd, data, position)
+    return len(data)
+
+
+def _make_folders(folder: Path, below: Path) -> list[Path]:
+    """Make the missing folders between `below` and `folder`; return those that were made."""
+    made = []
+    for parent in [*reversed(folder.relative_to(below).parents[:-1]), folder.relative_to(below)]:
+        path = below / parent
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            made.append(path)
+    return made

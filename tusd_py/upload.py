@@ -1,0 +1,243 @@
+"""An upload as an immutable snapshot, what clients ask of it, and the rules that hold."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from tusd_py.checksum import Checksum
+from tusd_py.errors import (
+    BadRequest,
+    Forbidden,
+    OffsetMismatch,
+    TooLarge,
+    UploadGone,
+)
+from tusd_py.names import is_segment
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether this server could have made that id (`uuid.uuid4`)."""
+    return _ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One piece of a file: `size` bytes; `digest` of a REST chunk, None for PATCHed bytes."""
+
+    size: int
+    digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The upload is a piece of a later concatenation, no file of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """The upload is the concatenation of others; `header` is Upload-Concat as received."""
+
+    partials: tuple[str, ...]
+    header: str
+
+
+class End(Enum):
+    """Why an upload is gone."""
+
+    TERMINATED = "terminated"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """When and why an upload went."""
+
+    why: End
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """When an upload became a file, and its path or URL (None for a partial upload)."""
+
+    at: datetime
+    location: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUpload:
+    """What a client says when it creates an upload. `length` in bytes; None is deferred.
+
+    Raises `BadRequest` when `declared_file_id` cannot be a path segment.
+    """
+
+    owner: str
+    filename: str | None
+    length: int | None = None
+    declared_file_id: str | None = None
+    content_type: str | None = None
+    metadata: str | None = None
+    concat: Partial | Final | None = None
+
+    def __post_init__(self) -> None:
+        if self.declared_file_id is not None and not is_segment(self.declared_file_id):
+            raise BadRequest("main_service_file_id: send an id without separators or leading dot.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One PATCH: bytes for `offset`. `size` of the body, None when unknown (chunked);
+    `length` when this request tells a deferred one."""
+
+    offset: int
+    size: int | None
+    length: int | None = None
+    checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What is durably known of an upload. `offset` and `length` in bytes.
+
+    `offset` counts the bytes that a client may forget; bytes beyond it do not exist.
+    """
+
+    id: str
+    owner: str
+    filename: str
+    declared_file_id: str | None = None
+    content_type: str | None = None
+    metadata: str | None = None
+    concat: Partial | Final | None = None
+    length: int | None = None
+    offset: int = 0
+    chunks: tuple[Chunk, ...] = ()
+    created_at: datetime
+    expires_at: datetime
+    completion: Completion | None = None
+    ending: Ending | None = None
+
+    @property
+    def file_id(self) -> str:
+        """The folder of the finished file."""
+        return self.declared_file_id or self.id
+
+    @property
+    def place(self) -> str:
+        """Where the finished file goes, relative to the root of the storage."""
+        return f"{self.owner}/{self.file_id}/{self.filename}"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all bytes are there."""
+        return self.offset == self.length
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it became a file that its owner can list and download."""
+        return self.completion is not None and self.ending is None and not self.is_partial
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it only exists to be concatenated."""
+        return isinstance(self.concat, Partial)
+
+    @property
+    def will_expire(self) -> bool:
+        """Whether the sweeper takes it one day: all but finished files."""
+        return self.completion is None or self.is_partial
+
+    @property
+    def has_open_run(self) -> bool:
+        """Whether the last chunk is made of PATCHed bytes and may still grow."""
+        return bool(self.chunks) and self.chunks[-1].digest is None
+
+
+def new_upload(
+    new: NewUpload, *, upload_id: str, now: datetime, expires_after: timedelta
+) -> Upload:
+    """The first snapshot of an upload."""
+    return Upload(
+        id=upload_id,
+        owner=new.owner,
+        filename=new.filename or upload_id,
+        declared_file_id=new.declared_file_id,
+        content_type=new.content_type,
+        metadata=new.metadata,
+        concat=new.concat,
+        length=new.length,
+        created_at=now,
+        expires_at=now + expires_after,
+    )
+
+
+def require_alive(upload: Upload, *, now: datetime) -> None:
+    """Raise `UploadGone` when the upload ended or its time is over."""
+    if upload.ending is not None:
+        raise UploadGone(f"The upload was {upload.ending.why.value}; create a new one.")
+    if upload.will_expire and upload.expires_at <= now:
+        raise UploadGone("The upload expired; create a new one.")
+
+
+def require_within(length: int, max_size: int | None) -> None:
+    """Raise `TooLarge` when `length` bytes are more than the server takes."""
+    if max_size is not None and length > max_size:
+        raise TooLarge(f"The server takes at most {max_size} bytes; send a smaller file.")
+
+
+def room(upload: Upload, max_size: int | None) -> int | None:
+    """How many more bytes the upload may take; None is without limit."""
+    limits = [limit for limit in (upload.length, max_size) if limit is not None]
+    return max(0, min(limits) - upload.offset) if limits else None
+
+
+def accept(upload: Upload, append: Append, *, max_size: int | None) -> Upload:
+    """The upload as it is when this append may begin, with the length it brings.
+
+    Raises `Forbidden`, `OffsetMismatch`, `BadRequest` or `TooLarge`, in that order
+    (tus 1.0.0, PATCH and Creation With Deferred Length).
+    """
+    if isinstance(upload.concat, Final):
+        raise Forbidden("A concatenated upload takes no bytes of its own.")
+    if append.offset != upload.offset:
+        raise OffsetMismatch(upload.offset)
+    accepted = _with_length(upload, append.length, max_size)
+    space = room(accepted, max_size)
+    if space is not None and append.size is not None and append.size > space:
+        raise TooLarge(f"Only {space} more bytes belong to this upload; send no more.")
+    return accepted
+
+
+def _with_length(upload: Upload, length: int | None, max_size: int | None) -> Upload:
+    if length is None or length == upload.length:
+        return upload
+    if upload.length is not None:
+        raise BadRequest(f"Upload-Length is {upload.length} and does not change any more.")
+    if length < upload.offset:
+        raise BadRequest(f"Upload-Length: {upload.offset} bytes were received already.")
+    require_within(length, max_size)
+    return replace(upload, length=length)
+
+
+def patched(upload: Upload, size: int, *, now: datetime, expires_after: timedelta) -> Upload:
+    """The upload with `size` more bytes from the tus face: they count as one chunk (REST)."""
+    run = upload.chunks[-1].size if upload.has_open_run else 0
+    closed = upload.chunks[:-1] if upload.has_open_run else upload.chunks
+    chunks = (*closed, Chunk(size=run + size, digest=None)) if size else upload.chunks
+    return replace(
+        upload, offset=upload.offset + size, chunks=chunks, expires_at=now + expires_after
+    )
+
+
+def with_chunk(upload: Upload, chunk: Chunk, *, now: datetime, expires_after: timedelta) -> Upload:
+    """The upload with one more whole REST chunk."""
+    return replace(
+        upload,
+        offset=upload.offset + chunk.size,
+        chunks=(*upload.chunks, chunk),
+        expires_at=now + expires_after,
+    )

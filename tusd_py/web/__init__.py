@@ -1,0 +1,1 @@
+"""The faces: HTTP in, one service call, HTTP out."""

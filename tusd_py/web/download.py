@@ -1,0 +1,108 @@
+"""GET of a finished upload: ranges and conditions (RFC 9110, 13 and 14), a safe file name."""
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from urllib.parse import quote
+
+from aiohttp import web
+
+from tusd_py.interfaces import Content
+from tusd_py.upload import Upload
+from tusd_py.web.errors import RangeNotSatisfiable
+from tusd_py.web.tus_headers import http_date
+
+_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))[ \t]*", re.I)
+_TYPE = re.compile(
+    r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(?:; ?charset=[A-Za-z0-9_-]{1,40})?"
+)
+_ACTIVE = re.compile(
+    r"text/html|application/xhtml|image/svg|text/xml|application/xml|javascript", re.I
+)
+
+
+Opened = AbstractAsyncContextManager[tuple[Upload, Content]]
+
+
+async def send(request: web.Request, opened: Opened) -> web.StreamResponse:
+    """Answer a GET or HEAD with the bytes of a finished upload."""
+    async with opened as (upload, content):
+        etag = f'"{upload.id}"'
+        modified = upload.completion.at if upload.completion else upload.created_at
+        headers = {
+            "ETag": etag,
+            "Last-Modified": http_date(modified),
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "private, no-cache",
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Content-Disposition": disposition(upload.filename),
+            "Content-Type": media_type(upload.content_type),
+        }
+        if _is_unchanged(request, etag, modified):
+            del headers["Content-Type"]
+            return web.Response(status=304, headers=headers)
+        span = _span(request, content.size, etag, modified)
+        start, stop = span or (0, content.size)
+        if span is not None:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
+        response = web.StreamResponse(status=206 if span else 200, headers=headers)
+        response.content_length = stop - start
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for block in content.read(start, stop):
+                await response.write(block)
+        await response.write_eof()
+        return response
+
+
+def disposition(filename: str) -> str:
+    """Content-Disposition with an ASCII name for old clients and the true one (RFC 6266, 8187)."""
+    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", filename)
+    exact = quote(filename.encode("utf-8", "replace"), safe="!#$&+^`|~")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
+
+
+def media_type(claimed: str | None) -> str:
+    """The type the client claimed if it is one, and not one that runs in a browser."""
+    if claimed is None or _TYPE.fullmatch(claimed) is None or _ACTIVE.search(claimed):
+        return "application/octet-stream"
+    return claimed
+
+
+def _is_unchanged(request: web.Request, etag: str, modified: datetime) -> bool:
+    asked = request.headers.getall("If-None-Match", [])
+    if asked:
+        tags = _tags(asked)
+        return "*" in tags or etag in tags
+    since = request.if_modified_since
+    return since is not None and modified.replace(microsecond=0) <= since
+
+
+def _tags(lines: Sequence[str]) -> set[str]:
+    return {tag.strip().removeprefix("W/") for line in lines for tag in line.split(",")}
+
+
+def _span(request: web.Request, size: int, etag: str, modified: datetime) -> tuple[int, int] | None:
+    """The bytes to send; None for all. Several ranges, or a form we do not know: all."""
+    match = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if match is None or not _is_range_valid(request, etag, modified):
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        start, stop = max(0, size - int(suffix)), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < int(first):
+            return None
+    if start >= stop:
+        raise RangeNotSatisfiable(size)
+    return start, stop
+
+
+def _is_range_valid(request: web.Request, etag: str, modified: datetime) -> bool:
+    condition = request.headers.get("If-Range")
+    if condition is None:
+        return True
+    return condition.strip() in {etag, http_date(modified)}

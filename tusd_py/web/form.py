@@ -1,0 +1,243 @@
+"""The multipart form of a REST chunk, read as a stream, its fields in any order (RFC 7578).
+
+When the chunk comes before the fields that say where it belongs it is spooled to an unnamed file;
+otherwise no byte of it is kept here.
+"""
+
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import aiofiles.tempfile
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from tusd_py.errors import (
+    BadRequest,
+    BodyStopped,
+    TooLarge,
+    UnsupportedMediaType,
+    from_os,
+)
+from tusd_py.interfaces import Body
+
+MAX_FIELD = 1024
+"""Longest text field in bytes."""
+
+MAX_PARTS = 16
+_READ = 1 << 20
+_BOUNDARY = re.compile(
+    r'multipart/form-data\s*;.*?boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.I | re.S
+)
+_TEXTS = ("upload_session_id", "chunk_index")
+_CHUNK = "chunk"
+
+
+class _AsyncFile(Protocol):
+    async def read(self, size: int, /) -> bytes: ...
+    async def write(self, data: bytes, /) -> int: ...
+    async def seek(self, offset: int, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkForm:
+    """What a form says, and the chunk in it."""
+
+    upload_session_id: str
+    chunk_index: str
+    chunk: Body
+
+
+@asynccontextmanager
+async def chunk_form(
+    body: Body, content_type: str, *, spool: Path, max_size: int | None
+) -> AsyncIterator[ChunkForm]:
+    """Read a form up to its chunk. Reading the chunk to its end also checks the rest of the form.
+
+    Raises `UnsupportedMediaType`, `BadRequest`, `TooLarge` (over `max_size` bytes), `BodyError`.
+    """
+    match = _BOUNDARY.fullmatch(content_type) or _BOUNDARY.match(content_type)
+    if match is None:
+        raise UnsupportedMediaType("Send a form: Content-Type: multipart/form-data; boundary=...")
+    form = _Form(body, match[1] or match[2])
+    await form.read_fields()
+    if form.has_texts():
+        yield form.result(_FormBody(form, body))
+        return
+    async with aiofiles.tempfile.TemporaryFile("w+b", dir=spool) as file:
+        size = await _spool(form, file, max_size)
+        yield form.result(_SpooledBody(file, size))
+
+
+class _Mark(Enum):
+    """What a form gives beside the heads and the bytes of its parts."""
+
+    PART_END = "part end"
+    FORM_END = "form end"
+    PAUSE = "pause"
+
+
+_Event: TypeAlias = MultipartSegment | bytes | _Mark
+
+
+class _Form:
+    """The form as far as it was read."""
+
+    def __init__(self, body: Body, boundary: str) -> None:
+        self._body = body
+        self._texts: dict[str, str] = {}
+        self._events: deque[_Event] = deque()
+        self._has_chunk = False
+        self._is_chunk_over = False
+        with _as_bad_request():
+            self._parser = PushMultipartParser(
+                boundary, max_header_size=4096, max_segment_count=MAX_PARTS
+            )
+
+    def has_texts(self) -> bool:
+        """Whether all fields but the chunk are known."""
+        return all(name in self._texts for name in _TEXTS)
+
+    def result(self, chunk: Body) -> ChunkForm:
+        """The form, once all its fields are known."""
+        for name in _TEXTS:
+            if name not in self._texts:
+                raise BadRequest(f"The form lacks the field {name}.")
+        return ChunkForm(
+            upload_session_id=self._texts["upload_session_id"],
+            chunk_index=self._texts["chunk_index"],
+            chunk=chunk,
+        )
+
+    async def read_fields(self) -> None:
+        """Read up to the bytes of the chunk."""
+        while not self._has_chunk:
+            event = await self._next(None)
+            if event is _Mark.FORM_END:
+                raise BadRequest("The form lacks the field chunk.")
+            if isinstance(event, MultipartSegment):
+                await self._begin_part(event)
+
+    async def block(self, pause: float | None = None) -> bytes | None:
+        """The next bytes of the chunk; `b""` once the whole form was read; None: see `Body`."""
+        while not self._is_chunk_over:
+            event = await self._next(pause)
+            if event is _Mark.PAUSE:
+                return None
+            if isinstance(event, bytes):
+                return event
+            self._is_chunk_over = True
+        while (event := await self._next(None)) is not _Mark.FORM_END:
+            if isinstance(event, MultipartSegment):
+                await self._begin_part(event)
+        return b""
+
+    async def _begin_part(self, part: MultipartSegment) -> None:
+        """Take a text field; stop at the chunk; skip what is not known."""
+        name = part.name
+        if name == _CHUNK:
+            if self._has_chunk:
+                raise BadRequest("The form has the field chunk twice.")
+            self._has_chunk = True
+        elif name in _TEXTS:
+            if name in self._texts:
+                raise BadRequest(f"The form has the field {name} twice.")
+            self._texts[name] = await self._text(name)
+
+    async def _text(self, name: str) -> str:
+        value = b""
+        while isinstance(event := await self._next(None), bytes):
+            value += event
+            if len(value) > MAX_FIELD:
+                raise BadRequest(f"The field {name} is too long.")
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise BadRequest(f"The field {name} is not UTF-8.") from None
+
+    async def _next(self, pause: float | None) -> _Event:
+        while not self._events:
+            block = await self._body.read(pause)
+            if block is None:
+                return _Mark.PAUSE
+            with _as_bad_request():
+                if not block:
+                    self._parser.close()
+                    self._events.append(_Mark.FORM_END)
+                for event in self._parser.parse(block) if block else ():
+                    match event:
+                        case None:
+                            self._events.append(_Mark.PART_END)
+                        case MultipartSegment():
+                            self._events.append(event)
+                        case _:
+                            self._events.append(bytes(event))
+        return self._events.popleft()
+
+
+class _FormBody:
+    """See `Body`: the chunk as it arrives."""
+
+    def __init__(self, form: _Form, body: Body) -> None:
+        self._form = form
+        self._body = body
+
+    @property
+    def size(self) -> int | None:
+        return None
+
+    async def read(self, pause: float | None = None) -> bytes | None:
+        return await self._form.block(pause)
+
+    def stop(self) -> None:
+        self._body.stop()
+
+
+class _SpooledBody:
+    """See `Body`: the chunk from the file it was kept in."""
+
+    def __init__(self, file: _AsyncFile, size: int) -> None:
+        self._file = file
+        self._size = size
+        self._is_stopped = False
+
+    @property
+    def size(self) -> int | None:
+        return self._size
+
+    async def read(self, pause: float | None = None) -> bytes | None:
+        if self._is_stopped:
+            raise BodyStopped
+        try:
+            return await self._file.read(_READ)
+        except OSError as error:
+            raise from_os(error) from error
+
+    def stop(self) -> None:
+        self._is_stopped = True
+
+
+async def _spool(form: _Form, file: _AsyncFile, max_size: int | None) -> int:
+    size = 0
+    try:
+        while block := await form.block():
+            size += len(block)
+            if max_size is not None and size > max_size:
+                raise TooLarge(f"The server takes at most {max_size} bytes; send a smaller file.")
+            await file.write(block)
+        await file.seek(0)
+    except OSError as error:
+        raise from_os(error) from error
+    return size
+
+
+@contextmanager
+def _as_bad_request() -> Iterator[None]:
+    try:
+        yield
+    except MultipartError as error:
+        raise BadRequest(f"The form is broken: {error}.") from error

@@ -1,0 +1,49 @@
+"""The addresses beside the faces: health, and nowhere."""
+
+from aiohttp import web
+
+from tusd_py.errors import Trouble, UploadError
+from tusd_py.service import UploadService
+from tusd_py.web.errors import REASON, MethodNotAllowed, NoSuchAddress, answering
+
+
+async def alive(request: web.Request) -> web.StreamResponse:
+    """/healthz: the process answers."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        _require_reading(request)
+        return web.Response(text="ok\n")
+
+    return await answering(request, answer, _refusal)
+
+
+async def ready(request: web.Request, service: UploadService) -> web.StreamResponse:
+    """/readyz: new requests are welcome, and the storage takes bytes."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        _require_reading(request)
+        if service.is_draining:
+            raise Trouble("The server is about to leave.")
+        await service.storage.check()
+        return web.Response(text="ok\n")
+
+    return await answering(request, answer, _refusal)
+
+
+async def nowhere(request: web.Request) -> web.StreamResponse:
+    """Any other address."""
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        raise NoSuchAddress
+
+    return await answering(request, answer, _refusal)
+
+
+def _require_reading(request: web.Request) -> None:
+    if request.method not in {"GET", "HEAD"}:
+        raise MethodNotAllowed(("GET", "HEAD"))
+
+
+def _refusal(request: web.Request, error: UploadError, status: int) -> web.Response:
+    text = None if request.method == "HEAD" else f"{error}\n"
+    return web.Response(status=status, reason=REASON.get(status), text=text)

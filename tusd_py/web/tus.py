@@ -1,0 +1,227 @@
+"""The tus 1.0.0 face: creation, HEAD, PATCH, termination, concatenation, download."""
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+
+from tusd_py.checksum import ALGORITHMS
+from tusd_py.errors import BadRequest, Forbidden, Trouble, UploadError, UploadLocked
+from tusd_py.names import safe_filename
+from tusd_py.service import UploadService
+from tusd_py.upload import Append, Final, NewUpload, Partial, Upload
+from tusd_py.web import tus_headers
+from tusd_py.web.auth import Authenticator
+from tusd_py.web.body import RequestBody
+from tusd_py.web.download import send
+from tusd_py.web.errors import (
+    REASON,
+    MethodNotAllowed,
+    NoSuchAddress,
+    VersionMismatch,
+    answering,
+)
+from tusd_py.web.origin import PublicAddress
+from tusd_py.web.tus_headers import VERSION, Metadata, http_date
+
+HEAD_SECONDS = 2.5
+"""A HEAD that takes longer is answered 423: tus-js-client loses its progress on a 5xx."""
+
+_COLLECTION = ("POST", "OPTIONS")
+_UPLOAD = ("HEAD", "GET", "PATCH", "DELETE", "OPTIONS")
+_LENIENT = {"HEAD", "GET"}
+_EXPIRES = "tusd_py.expires"
+
+
+class TusFace:
+    """Serves everything under `base`, which has a slash at both ends. `idle` in seconds."""
+
+    def __init__(
+        self,
+        *,
+        service: UploadService,
+        authenticator: Authenticator,
+        address: PublicAddress,
+        base: str,
+        idle: float,
+    ) -> None:
+        self._service = service
+        self._authenticator = authenticator
+        self._address = address
+        self._base = base
+        self._idle = idle
+        self._finding: set[asyncio.Task[Upload]] = set()
+
+    def serves(self, path: str) -> bool:
+        """Whether a path belongs to this face."""
+        return path == self._base[:-1] or path.startswith(self._base)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request under the base path."""
+        return await answering(request, self._dispatch, _refusal)
+
+    def add_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """What every answer of this face carries."""
+        response.headers["Tus-Resumable"] = VERSION
+        if request.method == "HEAD":
+            response.headers["Cache-Control"] = "no-store"
+        if (expires := request.get(_EXPIRES)) is not None:
+            response.headers["Upload-Expires"] = expires
+
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        method = request.headers.get("X-HTTP-Method-Override", request.method).strip().upper()
+        upload_id = request.path.removeprefix(self._base[:-1]).removeprefix("/")
+        if "/" in upload_id:
+            raise NoSuchAddress
+        if method == "OPTIONS":
+            return self._options()
+        owner = self._authenticator.owner(request.headers)
+        if method not in (allowed := _UPLOAD if upload_id else _COLLECTION):
+            raise MethodNotAllowed(allowed)
+        _require_version(request, method)
+        match method:
+            case "POST":
+                return await self._create(request, owner)
+            case "HEAD":
+                return await self._head(owner, upload_id)
+            case "PATCH":
+                return await self._patch(request, owner, upload_id)
+            case "DELETE":
+                return await self._terminate(owner, upload_id)
+            case _:
+                return await send(request, self._service.open(owner, upload_id))
+
+    def _options(self) -> web.Response:
+        headers = {
+            "Tus-Version": VERSION,
+            "Tus-Extension": ",".join(tus_headers.EXTENSIONS),
+            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        }
+        if (max_size := self._service.limits.max_size) is not None:
+            headers["Tus-Max-Size"] = str(max_size)
+        return web.Response(status=200, headers=headers)
+
+    async def _create(self, request: web.Request, owner: str) -> web.Response:
+        concat = tus_headers.concat(request.headers, self._base)
+        metadata = tus_headers.metadata(request.headers)
+        checksum = tus_headers.checksum(request.headers)
+        has_bytes = tus_headers.is_append_body(request.headers)
+        body = RequestBody(request, idle=self._idle)
+        if not has_bytes and body.size != 0:
+            tus_headers.require_media_type(request.headers)
+
+        if isinstance(concat, Final):
+            _require_pure_concatenation(request, body)
+            upload = await self._service.concatenate(_new(owner, metadata, None, None), concat)
+        else:
+            length = tus_headers.length(request.headers)
+            new = _new(owner, metadata, length, concat)
+            upload = await self._service.create(new, body if has_bytes else None, checksum)
+
+        headers = {"Location": self._address.url(request, f"{self._base}{upload.id}")}
+        if has_bytes:
+            headers["Upload-Offset"] = str(upload.offset)
+        return web.Response(status=201, headers={**headers, **_expires(upload)})
+
+    async def _head(self, owner: str, upload_id: str) -> web.Response:
+        upload = await self._found_soon(owner, upload_id)
+
+        headers = {"Upload-Offset": str(upload.offset), "Cache-Control": "no-store"}
+        if upload.length is None:
+            headers["Upload-Defer-Length"] = "1"
+        else:
+            headers["Upload-Length"] = str(upload.length)
+        if upload.metadata is not None:
+            headers["Upload-Metadata"] = upload.metadata
+        match upload.concat:
+            case Partial():
+                headers["Upload-Concat"] = "partial"
+            case Final():
+                headers["Upload-Concat"] = upload.concat.header
+        return web.Response(status=200, headers={**headers, **_expires(upload)})
+
+    async def _patch(self, request: web.Request, owner: str, upload_id: str) -> web.Response:
+        body = RequestBody(request, idle=self._idle)
+        try:
+            tus_headers.require_media_type(request.headers)
+            append = Append(
+                offset=tus_headers.offset(request.headers),
+                size=body.size,
+                length=tus_headers.number(request.headers, "Upload-Length"),
+                checksum=tus_headers.checksum(request.headers),
+            )
+
+            upload = await self._service.append(owner, upload_id, append, body)
+        except UploadError:
+            await self._note_expiry(request, owner, upload_id)
+            raise
+
+        headers = {"Upload-Offset": str(upload.offset), **_expires(upload)}
+        return web.Response(status=204, headers=headers)
+
+    async def _terminate(self, owner: str, upload_id: str) -> web.Response:
+        await self._service.terminate(owner, upload_id)
+
+        return web.Response(status=204)
+
+    async def _found_soon(self, owner: str, upload_id: str) -> Upload:
+        """The upload, or `UploadLocked` for any trouble that may pass."""
+        finding = asyncio.create_task(self._service.find(owner, upload_id))
+        self._finding.add(finding)
+        finding.add_done_callback(self._finding.discard)
+        try:
+            async with asyncio.timeout(HEAD_SECONDS):
+                return await asyncio.shield(finding)
+        except (Trouble, TimeoutError) as error:
+            raise UploadLocked from error
+
+    async def _note_expiry(self, request: web.Request, owner: str, upload_id: str) -> None:
+        """Upload-Expires belongs on every answer to a PATCH (tus 1.0.0, Expiration)."""
+        with contextlib.suppress(UploadError):
+            for name, value in _expires(await self._service.alive(owner, upload_id)).items():
+                assert name == "Upload-Expires"
+                request[_EXPIRES] = value
+
+
+def _require_version(request: web.Request, method: str) -> None:
+    lines = request.headers.getall("Tus-Resumable", [])
+    if lines == [VERSION] or (not lines and method in _LENIENT):
+        return
+    raise VersionMismatch
+
+
+def _require_pure_concatenation(request: web.Request, body: RequestBody) -> None:
+    if "Upload-Length" in request.headers or "Upload-Defer-Length" in request.headers:
+        raise BadRequest("Upload-Concat: a final upload has the length of its parts; send none.")
+    if body.size != 0:
+        raise Forbidden("Upload-Concat: a final upload takes no bytes of its own.")
+
+
+def _new(
+    owner: str, metadata: Metadata | None, length: int | None, concat: Partial | None
+) -> NewUpload:
+    if metadata is None:
+        return NewUpload(owner=owner, filename=None, length=length, concat=concat)
+    name = metadata.text("filename", "name")
+    return NewUpload(
+        owner=owner,
+        filename=None if name is None else safe_filename(name),
+        length=length,
+        declared_file_id=metadata.text("main_service_file_id"),
+        content_type=metadata.text("filetype"),
+        metadata=metadata.header,
+        concat=concat,
+    )
+
+
+def _expires(upload: Upload) -> dict[str, str]:
+    return {"Upload-Expires": http_date(upload.expires_at)} if upload.will_expire else {}
+
+
+def _refusal(request: web.Request, error: UploadError, status: int) -> web.Response:
+    """One line of text: clients log it, people read it."""
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if isinstance(error, VersionMismatch):
+        headers["Tus-Version"] = VERSION
+    text = None if request.method == "HEAD" else f"{error}\n"
+    return web.Response(status=status, reason=REASON.get(status), text=text, headers=headers)
