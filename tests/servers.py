@@ -85,7 +85,7 @@ class Address:
 async def running(root: Path, **overrides: str) -> AsyncIterator[Address]:
     """The server inside this event loop, listening on a real TCP port."""
     config = load_config({}, settings(root, **overrides), None)
-    running_server = await start(create_app(config), config)
+    running_server = await start(await asyncio.to_thread(create_app, config), config)
     try:
         yield Address(host="127.0.0.1", port=running_server.port, root=root)
     finally:

@@ -48,17 +48,19 @@ def create_app(config: Config) -> web.Application:
 @contextlib.asynccontextmanager
 async def open_service(config: Config) -> AsyncIterator[UploadService]:
     """The upload service on the storage and the locks that the settings name."""
-    async with open_storage(config) as storage:
-        with open_locker(config.local_temp_chunk_path) as locker:
-            yield UploadService(
-                storage=storage,
-                locker=locker,
-                events=LogSink(),
-                limits=Limits(
-                    max_size=config.max_upload_size, expires_after=config.upload_expires_after
-                ),
-                now=lambda: datetime.now(UTC),
-            )
+    async with (
+        open_storage(config) as storage,
+        open_locker(config.local_temp_chunk_path) as locker,
+    ):
+        yield UploadService(
+            storage=storage,
+            locker=locker,
+            events=LogSink(),
+            limits=Limits(
+                max_size=config.max_upload_size, expires_after=config.upload_expires_after
+            ),
+            now=lambda: datetime.now(UTC),
+        )
 
 
 def _serving(config: Config) -> Callable[[web.Application], AsyncIterator[None]]:

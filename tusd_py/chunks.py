@@ -8,6 +8,8 @@ at what waits once more after it has let go.
 """
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from tusd_py.errors import (
@@ -98,7 +100,9 @@ class ChunkAssembler:
             space = await self._space(upload, index)
             async with self._storage.writer(upload, atomic=True) as writer:
                 chunk = await receive_chunk(body, writer, space=space)
-                upload = await writer.commit(self._with(upload, chunk))
+                async with self._counting(upload):
+                    _require_fits(chunk.size, await self._space(upload, index))
+                    upload = await writer.commit(self._with(upload, chunk))
             await self._service.events.emit(Received(upload, chunk.size))
             await self._finish_if_full(await self._absorb(upload))
         await self._absorb_waiting(owner, upload_id)
@@ -126,9 +130,12 @@ class ChunkAssembler:
         space = await self._space(upload, index)
         async with self._storage.stage(upload, index) as writer:
             chunk = await receive_chunk(body, writer, space=space)
-            if space is not None:
+            async with self._counting(upload):
+                upload = await self._service.alive(upload.owner, upload.id)
+                if upload.completion is not None:
+                    raise ChunkConflict(f"The file became complete without a chunk {index}.")
                 _require_fits(chunk.size, await self._space(upload, index))
-            await writer.commit(chunk)
+                await writer.commit(chunk)
         return chunk
 
     async def _after_staging(self, owner: str, upload_id: str, index: int, chunk: Chunk) -> None:
@@ -181,9 +188,22 @@ class ChunkAssembler:
                 break
             async with self._storage.writer(upload, atomic=True) as writer:
                 chunk = await writer.absorb(index)
-                upload = await writer.commit(self._with(upload, chunk))
-            await self._storage.unstage(upload, index)
+                async with self._counting(upload):
+                    upload = await writer.commit(self._with(upload, chunk))
+                    await self._storage.unstage(upload, index)
         return upload
+
+    @asynccontextmanager
+    async def _counting(self, upload: Upload) -> AsyncIterator[None]:
+        """While a chunk comes to be counted no other does, so that a limit holds for their sum.
+
+        Held for a moment only, also by those who do not hold the lock of the upload.
+        """
+        if room(upload, self._service.limits.max_size) is None:
+            yield
+            return
+        async with self._locker.lock(f"{upload.id}/chunks", wanted=ignore):
+            yield
 
     async def _finish_if_full(self, upload: Upload) -> None:
         if upload.is_full:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tusd_py import __version__
@@ -14,7 +14,7 @@ from tusd_py.app import create_app, open_service
 from tusd_py.config import Config, add_flags, load_config
 from tusd_py.errors import UploadError
 from tusd_py.log import configure_logging
-from tusd_py.server import serve
+from tusd_py.server import AddressUnavailable, serve
 from tusd_py.setting_types import SettingError
 from tusd_py.sweeper import Report, sweep
 from tusd_py.tokens import ensure_key_pair, make_token
@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments)
     except (SettingError, UploadError) as error:
         return _complain(f"{error}", 2)
-    except OSError as error:
-        return _complain(f"{error.strerror or error}", 1)
+    except AddressUnavailable as error:
+        return _complain(f"{error}", 1)
     return code
 
 
@@ -102,8 +102,7 @@ def _dev(arguments: argparse.Namespace) -> int:
     token = make_token(
         private, user=DEV_USER, issuer=DEV_ISSUER, audience=DEV_AUDIENCE, seconds=WEEK
     )
-    print(_welcome(config, token), flush=True)
-    return _run(config)
+    return _run(config, lambda port: print(_welcome(config, port, token), flush=True))
 
 
 def _token(arguments: argparse.Namespace) -> int:
@@ -150,14 +149,15 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run(config: Config) -> int:
+def _run(config: Config, announce: Callable[[int], None] = lambda _port: None) -> int:
     configure_logging(config.log_format, config.log_level)
-    asyncio.run(serve(create_app(config), config))
+    asyncio.run(serve(create_app(config), config, announce))
     return 0
 
 
-def _welcome(config: Config, token: str) -> str:
-    address = f"http://{config.host}:{config.port}"
+def _welcome(config: Config, port: int, token: str) -> str:
+    host = "127.0.0.1" if config.host in {"0.0.0.0", "::"} else config.host
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     metadata = f"filename {b64encode(b'hello.txt').decode()}"
     curl = shlex.join(
         [

@@ -106,6 +106,9 @@ class Storage(Protocol):
     def open(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
         """The committed bytes of an upload. `UploadNotFound` when they are not there (any more)."""
 
+    async def has_file(self, upload: Upload) -> bool:
+        """Whether the finished file still lies where it was put: its owner may have moved it."""
+
     async def delete(self, upload: Upload) -> None:
         """Remove all bytes of an upload, staged chunks and the finished file too; keep its record.
 

@@ -1,9 +1,11 @@
 """The life of a server: listen, serve, drain, leave."""
 
 import asyncio
+import errno
 import logging
 import signal
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -38,6 +40,14 @@ class AccessLog(AbstractAccessLogger):
         )
 
 
+class AddressUnavailable(Exception):
+    """Nothing can listen there. `str(error)` is one line that tells what to do."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+        super().__init__(f"{host}:{port} {reason}; choose another HOST or PORT (--port).")
+
+
 class RunningServer:
     """A server that listens on `port`."""
 
@@ -54,7 +64,7 @@ class RunningServer:
 
 
 async def start(app: web.Application, config: Config) -> RunningServer:
-    """Listen. Raises `StorageError`, or `OSError` when the address cannot be had."""
+    """Listen. Raises `StorageError`, or `AddressUnavailable`."""
     runner = web.AppRunner(
         app,
         handle_signals=False,
@@ -70,19 +80,25 @@ async def start(app: web.Application, config: Config) -> RunningServer:
     await runner.setup()
     try:
         await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
-    except BaseException:
+    except OSError as error:
         await runner.cleanup()
-        raise
+        raise AddressUnavailable(config.host, config.port, error) from error
     return RunningServer(runner, runner.addresses[0][1])
 
 
-async def serve(app: web.Application, config: Config) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal leaves at once."""
+async def serve(
+    app: web.Application, config: Config, announce: Callable[[int], None] = lambda _port: None
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal leaves at once.
+
+    `announce` is called with the port once the server listens. Raises as `start` does.
+    """
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
     server = await start(app, config)
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, _leave, loop, leaving)
+    announce(server.port)
     logger.info("listening", extra={"host": config.host, "port": server.port})
     await leaving.wait()
     logger.info("draining")

@@ -166,7 +166,7 @@ class UploadService:
                 return await self.finish(upload) if upload.is_full else upload
             accept(upload, append, max_size=self.limits.max_size)
             if append.size is None and await body.read():
-                raise BadRequest("The upload is complete; it takes no more bytes.")
+                raise TooLarge("The upload is complete; it takes no more bytes.")
             return upload
 
     async def terminate(self, owner: str, upload_id: str) -> None:
@@ -229,7 +229,11 @@ class UploadService:
 
     async def files(self, owner: str) -> list[Upload]:
         """The finished files of a user, oldest first."""
-        found = [upload async for upload in self.storage.uploads(owner) if upload.is_file]
+        found = [
+            upload
+            async for upload in self.storage.uploads(owner)
+            if upload.is_file and await self.storage.has_file(upload)
+        ]
         return sorted(found, key=lambda upload: (upload.created_at, upload.id))
 
     @asynccontextmanager

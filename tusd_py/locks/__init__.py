@@ -1,7 +1,7 @@
 """Chooses how uploads are locked."""
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tusd_py.interfaces import Locker
@@ -9,8 +9,8 @@ from tusd_py.locks.file import FileLocker
 from tusd_py.locks.memory import MemoryLocker
 
 
-@contextlib.contextmanager
-def open_locker(folder: Path) -> Iterator[Locker]:
+@asynccontextmanager
+async def open_locker(folder: Path) -> AsyncIterator[Locker]:
     """A locker that holds between all processes that use `folder`."""
-    with FileLocker.open(folder / "locks", MemoryLocker()) as locker:
+    async with FileLocker.open(folder / "locks", MemoryLocker()) as locker:
         yield locker

@@ -33,12 +33,11 @@ class FileLocker:
         self._timeout = timeout
 
     @classmethod
-    @contextmanager
-    def open(cls, path: Path, memory: MemoryLocker) -> Iterator["FileLocker"]:
+    @asynccontextmanager
+    async def open(cls, path: Path, memory: MemoryLocker) -> AsyncIterator["FileLocker"]:
         """Open (and create, if needed) the lock file. Raises `StorageError`."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fd = await asyncio.to_thread(_open, path)
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}.") from error
         try:
@@ -127,6 +126,11 @@ class FileLocker:
         answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, position))
         kind: int = _FLOCK.unpack(answer)[0]
         return kind != fcntl.F_UNLCK
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _position(key: str) -> int:

@@ -54,10 +54,7 @@ class LocalStorage:
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn."""
-        try:
-            data = await _in_thread(disk.read, self._path(owner, upload_id, "info"))
-        except FileNotFoundError:
-            raise UploadNotFound from None
+        data = await _in_thread(disk.read, self._path(owner, upload_id, "info"))
         try:
             upload = decode(data)
         except TornRecord as error:
@@ -124,6 +121,10 @@ class LocalStorage:
             yield _LocalContent(file.fileno(), upload.offset)
         finally:
             await file.close()
+
+    async def has_file(self, upload: Upload) -> bool:
+        """See `Storage.has_file`."""
+        return await _in_thread(self._place(upload).is_file)
 
     async def delete(self, upload: Upload) -> None:
         """See `Storage.delete`."""
@@ -273,10 +274,7 @@ class _LocalWriter:
         self._position += len(block)
 
     async def absorb(self, source: Upload | int) -> Chunk:
-        try:
-            chunk = await _in_thread(self._absorb, source)
-        except FileNotFoundError:
-            raise UploadNotFound from None
+        chunk = await _in_thread(self._absorb, source)
         self._position += chunk.size
         return chunk
 
@@ -300,6 +298,8 @@ class _LocalWriter:
 
     def _absorb(self, source: Upload | int) -> Chunk:
         if isinstance(source, Upload):
+            if source.offset == 0:
+                return Chunk(size=0, digest=None)
             disk.copy(self._storage.data_of(source), self._fd, self._position, source.offset)
             return Chunk(size=source.offset, digest=None)
         path = self._storage.chunk_of(self._upload, source)
@@ -372,7 +372,7 @@ def _staged(folder: Path) -> dict[int, int]:
 
 
 async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call to the disk in a thread. `FileNotFoundError` passes; others are translated.
+    """Run a call to the disk in a thread and translate its errors; absence is `UploadNotFound`.
 
     Ends only when the call has ended, even if cancelled: no thread ever uses a closed descriptor.
     """
@@ -382,7 +382,7 @@ async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     except asyncio.CancelledError:
         await asyncio.wait([running])
         raise
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise UploadNotFound from error
     except OSError as error:
         raise from_os(error) from error

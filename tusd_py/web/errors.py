@@ -1,5 +1,6 @@
 """The one table error -> status, and the one place where errors become answers."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -156,4 +157,4 @@ def hang_up(request: web.Request) -> None:
     """Close the connection soon after the answer: nobody waits for the rest of the body."""
     transport = request.transport
     if transport is not None:
-        request.loop.call_later(0.5, transport.close)
+        asyncio.get_running_loop().call_later(0.5, transport.close)

@@ -37,6 +37,20 @@ class PublicAddress:
             prefix = ""
         return f"{scheme if scheme in {'http', 'https'} else 'http'}://{host}{prefix}{path}"
 
+    def urls(self, request: web.Request, path: str) -> set[str]:
+        """All the ways in which a client that was given `url` may write it: as it is, without
+        scheme and host, and with the host it now uses."""
+        known = self.url(request, path)
+        host = request.headers.get("Host", "")
+        return {
+            path,
+            known,
+            re.sub(r"^https?://[^/]*", "", known),
+            re.sub(r"^https?:", "https:", known),
+            f"http://{host}{path}",
+            f"https://{host}{path}",
+        }
+
     def _is_trusted(self, remote: str | None) -> bool:
         try:
             address = ipaddress.ip_address((remote or "").partition("%")[0])

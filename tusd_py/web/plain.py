@@ -44,6 +44,5 @@ def _require_reading(request: web.Request) -> None:
         raise MethodNotAllowed(("GET", "HEAD"))
 
 
-def _refusal(request: web.Request, error: UploadError, status: int) -> web.Response:
-    text = None if request.method == "HEAD" else f"{error}\n"
-    return web.Response(status=status, reason=REASON.get(status), text=text)
+def _refusal(_request: web.Request, error: UploadError, status: int) -> web.Response:
+    return web.Response(status=status, reason=REASON.get(status), text=f"{error}\n")

@@ -30,7 +30,7 @@ HEAD_SECONDS = 2.5
 _COLLECTION = ("POST", "OPTIONS")
 _UPLOAD = ("HEAD", "GET", "PATCH", "DELETE", "OPTIONS")
 _LENIENT = {"HEAD", "GET"}
-_EXPIRES = "tusd_py.expires"
+_EXPIRES: web.RequestKey[str] = web.RequestKey("expires", str)
 
 
 class TusFace:
@@ -102,12 +102,12 @@ class TusFace:
         return web.Response(status=200, headers=headers)
 
     async def _create(self, request: web.Request, owner: str) -> web.Response:
-        concat = tus_headers.concat(request.headers, self._base)
+        concat = tus_headers.concat(request.headers, self._address.urls(request, self._base))
         metadata = tus_headers.metadata(request.headers)
         checksum = tus_headers.checksum(request.headers)
         has_bytes = tus_headers.is_append_body(request.headers)
         body = RequestBody(request, idle=self._idle)
-        if not has_bytes and body.size != 0:
+        if not has_bytes and (body.size or await body.read()):
             tus_headers.require_media_type(request.headers)
 
         if isinstance(concat, Final):
@@ -193,7 +193,7 @@ def _require_version(request: web.Request, method: str) -> None:
 def _require_pure_concatenation(request: web.Request, body: RequestBody) -> None:
     if "Upload-Length" in request.headers or "Upload-Defer-Length" in request.headers:
         raise BadRequest("Upload-Concat: a final upload has the length of its parts; send none.")
-    if body.size != 0:
+    if body.size:
         raise Forbidden("Upload-Concat: a final upload takes no bytes of its own.")
 
 
@@ -218,10 +218,10 @@ def _expires(upload: Upload) -> dict[str, str]:
     return {"Upload-Expires": http_date(upload.expires_at)} if upload.will_expire else {}
 
 
-def _refusal(request: web.Request, error: UploadError, status: int) -> web.Response:
+def _refusal(_request: web.Request, error: UploadError, status: int) -> web.Response:
     """One line of text: clients log it, people read it."""
     headers = {"X-Content-Type-Options": "nosniff"}
     if isinstance(error, VersionMismatch):
         headers["Tus-Version"] = VERSION
-    text = None if request.method == "HEAD" else f"{error}\n"
+    text = f"{error}\n"
     return web.Response(status=status, reason=REASON.get(status), text=text, headers=headers)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -115,8 +115,11 @@ def checksum(headers: Headers) -> Checksum | None:
     return Checksum(algorithm=algorithm, digest=_decoded(encoded, "Upload-Checksum"))
 
 
-def concat(headers: Headers, base: str) -> Partial | Final | None:
-    """Upload-Concat: `partial`, or `final;` and the URLs of partial uploads under `base`."""
+def concat(headers: Headers, bases: Collection[str]) -> Partial | Final | None:
+    """Upload-Concat: `partial`, or `final;` and the URLs of partial uploads.
+
+    Such a URL is one of `bases` and an id, or an id alone, relative to the creation URL.
+    """
     value = single(headers, "Upload-Concat")
     if value is None:
         return None
@@ -127,7 +130,7 @@ def concat(headers: Headers, base: str) -> Partial | Final | None:
     urls = value.removeprefix("final;").split()
     if not urls:
         raise BadRequest("Upload-Concat: name the URLs of the partial uploads.")
-    return Final(partials=tuple(_upload_id(url, base) for url in urls), header=value)
+    return Final(partials=tuple(_upload_id(url, bases) for url in urls), header=value)
 
 
 def require_media_type(headers: Headers) -> None:
@@ -156,11 +159,10 @@ def _decoded(encoded: str, field: str) -> bytes:
         raise BadRequest(f"{field}: the value is not Base64.") from None
 
 
-def _upload_id(url: str, base: str) -> str:
-    """The id at the end of an absolute or relative URL. Its host is not looked at: an id of
-    another server is an unknown id here."""
-    path = re.sub(r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*", "", url)
-    parent, _, upload_id = path.rpartition("/")
-    if not f"{parent}/".endswith(base) and parent:
+def _upload_id(url: str, bases: Collection[str]) -> str:
+    for base in bases:
+        if url.startswith(base):
+            return url.removeprefix(base)
+    if "/" in url:
         raise BadRequest("Upload-Concat: these are not addresses of uploads here.")
-    return upload_id
+    return url
