@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "tusd_py"
 
 VALUES = {"errors", "checksum", "names", "upload", "events", "setting_types", "__init__"}
 SEAMS = {"interfaces"}
-BEHAVIOUR = {"receiving", "service", "chunks", "sweeper"}
+BEHAVIOUR = {"receiving", "finisher", "service", "chunks", "sweeper"}
 BACKENDS = {"storage", "locks", "notify"}
 FACADES = {"web"}
 ROOT = {"__main__", "app", "cli", "config", "log", "server", "tokens"}

@@ -23,9 +23,10 @@ from tusd_py.errors import (
     UploadUnfinished,
 )
 from tusd_py.events import Received
+from tusd_py.finisher import ignore
 from tusd_py.interfaces import Body
 from tusd_py.receiving import digest_of, receive_chunk, same_as
-from tusd_py.service import UploadService, ignore
+from tusd_py.service import UploadService
 from tusd_py.upload import Chunk, Final, Upload, room, with_chunk
 
 NAMED = 100
@@ -78,7 +79,7 @@ class ChunkAssembler:
             if upload.length is None:
                 upload = replace(upload, length=upload.offset)
                 await self._storage.save(upload)
-            return await self._service.finish(upload)
+            return await self._service.finisher.finish(upload)
 
     async def _writable(self, owner: str, upload_id: str) -> Upload:
         upload = await self._service.alive(owner, upload_id)
@@ -207,7 +208,7 @@ class ChunkAssembler:
 
     async def _finish_if_full(self, upload: Upload) -> None:
         if upload.is_full:
-            await self._service.finish(upload)
+            await self._service.finisher.finish(upload)
 
     async def _space(self, upload: Upload, index: int) -> int | None:
         """How many bytes chunk `index` may have beside what is appended and what waits."""

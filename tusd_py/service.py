@@ -18,14 +18,13 @@ from tusd_py.errors import (
     UploadNotFound,
     UploadUnfinished,
 )
-from tusd_py.events import Completed, Created, Expired, Received, Terminated
+from tusd_py.events import Created, Received, Terminated
+from tusd_py.finisher import Finisher, ignore
 from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
 from tusd_py.receiving import receive_append
 from tusd_py.upload import (
     Append,
-    Completion,
     End,
-    Ending,
     Final,
     NewUpload,
     Upload,
@@ -49,10 +48,6 @@ class Limits:
     expires_after: timedelta
 
 
-def ignore() -> None:
-    """What a request without a body does when it is wanted: it is done soon anyway."""
-
-
 class UploadService:
     """The verbs that all faces share. `now` gives the aware UTC time."""
 
@@ -70,6 +65,7 @@ class UploadService:
         self.events = events
         self.limits = limits
         self.now = now
+        self.finisher = Finisher(storage=storage, locker=locker, events=events, now=now)
         self._bodies: set[Body] = set()
         self._is_draining = False
 
@@ -109,7 +105,7 @@ class UploadService:
                 except ChecksumMismatch:
                     await self.storage.forget(upload)
                     raise
-            return await self.finish(upload) if upload.is_full else upload
+            return await self.finisher.finish(upload) if upload.is_full else upload
 
     async def concatenate(self, new: NewUpload, final: Final) -> Upload:
         """Create the finished concatenation of finished partial uploads of the same owner.
@@ -139,7 +135,7 @@ class UploadService:
             except UploadError:
                 await self.storage.forget(upload)
                 raise
-            return await self.finish(upload)
+            return await self.finisher.finish(upload)
 
     async def find(self, owner: str, upload_id: str) -> Upload:
         """The upload with an offset that can be used at once: a running append is ended."""
@@ -148,7 +144,7 @@ class UploadService:
             return upload
         async with self.hold(upload_id, None):
             upload = await self.alive(owner, upload_id)
-            return await self.finish(upload) if upload.is_full else upload
+            return await self.finisher.finish(upload) if upload.is_full else upload
 
     async def append(self, owner: str, upload_id: str, append: Append, body: Body) -> Upload:
         """Append a body. What came of it counts even if it breaks off, unless it has a checksum."""
@@ -161,9 +157,9 @@ class UploadService:
                 except (BodyError, TooLarge):
                     stored = await self.storage.load(owner, upload_id)
                     if stored.is_full:
-                        await self.finish(stored)
+                        await self.finisher.finish(stored)
                     raise
-                return await self.finish(upload) if upload.is_full else upload
+                return await self.finisher.finish(upload) if upload.is_full else upload
             accept(upload, append, max_size=self.limits.max_size)
             if append.size is None and await body.read():
                 raise TooLarge("The upload is complete; it takes no more bytes.")
@@ -175,57 +171,8 @@ class UploadService:
             upload = await self.alive(owner, upload_id)
             async with self.locker.lock(upload.place, wanted=ignore):
                 upload = await self.alive(owner, upload_id)
-                await self._end(upload, End.TERMINATED)
+                await self.finisher.remove(upload, End.TERMINATED)
         await self.events.emit(Terminated(upload))
-
-    async def expire(self, upload: Upload) -> bool:
-        """Remove an upload whose time is over; False when somebody is at work on it."""
-        async with self.locker.try_lock(upload.id, wanted=ignore) as is_held:
-            if not is_held:
-                return False
-            upload = await self.storage.load(upload.owner, upload.id)
-            if (
-                upload.ending is not None
-                or not upload.will_expire
-                or upload.expires_at > self.now()
-            ):
-                return False
-            await self._end(upload, End.EXPIRED)
-        await self.events.emit(Expired(upload))
-        return True
-
-    async def resume_finish(self, upload: Upload) -> bool:
-        """Finish an upload that a crash left full; False when somebody is at work on it."""
-        async with self.locker.try_lock(upload.id, wanted=ignore) as is_held:
-            if not is_held:
-                return False
-            upload = await self.storage.load(upload.owner, upload.id)
-            if upload.ending is not None or upload.completion is not None or not upload.is_full:
-                return False
-            await self.finish(upload)
-        return True
-
-    async def finish(self, upload: Upload) -> Upload:
-        """Make the file of a full upload: bytes, then event, then flag. Needs its lock.
-
-        After a failure the upload is full and unfinished; the next request or the sweeper
-        finishes it.
-        """
-        if upload.completion is not None:
-            return upload
-        if upload.is_partial:
-            done = replace(upload, completion=Completion(at=self.now(), location=None))
-            await self.storage.save(done)
-            return done
-        async with self.locker.lock(upload.place, wanted=ignore):
-            for other in await self.storage.others_at_place(upload):
-                ending = Ending(why=End.REPLACED, at=self.now())
-                await self.storage.save(replace(other, ending=ending))
-            location = await self.storage.assemble(upload)
-            done = replace(upload, completion=Completion(at=self.now(), location=location))
-            await self.events.emit(Completed(done))
-            await self.storage.save(done)
-        return done
 
     async def files(self, owner: str) -> list[Upload]:
         """The finished files of a user, oldest first."""
@@ -312,13 +259,3 @@ class UploadService:
         if not upload.is_full:
             raise BadRequest("Upload-Concat: finish every partial upload first.")
         return upload
-
-    async def _end(self, upload: Upload, why: End) -> None:
-        """Bytes that only the record names go after it; a file others may replace goes before."""
-        ended = replace(upload, ending=Ending(why=why, at=self.now()))
-        if upload.is_file:
-            await self.storage.delete(upload)
-            await self.storage.save(ended)
-        else:
-            await self.storage.save(ended)
-            await self.storage.delete(upload)

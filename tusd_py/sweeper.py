@@ -65,6 +65,6 @@ async def _sweep_one(service: UploadService, upload: Upload, report: Report) -> 
             await service.storage.forget(upload)
             report.forgotten += 1
     elif upload.is_full and upload.completion is None:
-        report.finished += await service.resume_finish(upload)
+        report.finished += await service.finisher.resume_finish(upload)
     elif upload.will_expire and upload.expires_at <= now:
-        report.expired += await service.expire(upload)
+        report.expired += await service.finisher.expire(upload)

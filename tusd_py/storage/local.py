@@ -1,34 +1,27 @@
 """Uploads on a local file system.
 
-uploads/{owner}/{id}.info             the record
-uploads/{owner}/{id}.data             the bytes, renamed to the finished file
-uploads/{owner}/{id}.chunks/{index}   REST chunks before their turn, each followed by its digest
-final/{owner}/{file_id}/{filename}    finished files
+What lies where: storage/paths.py.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import aiofiles
 
 from tusd_py.errors import StorageError, UploadGone, UploadNotFound, from_os
 from tusd_py.interfaces import ChunkWriter, Content, Writer
 from tusd_py.storage import disk
+from tusd_py.storage.local_writer import DIGEST_SIZE, open_chunk_writer, open_writer
+from tusd_py.storage.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
-from tusd_py.upload import Chunk, Upload
+from tusd_py.storage.thread import in_thread
+from tusd_py.upload import Upload
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-DIGEST_SIZE = 16
 READ_SIZE = 1 << 20
 STALE_SECONDS = 3600.0
 
@@ -39,22 +32,20 @@ class LocalStorage:
     """See `Storage`. All calls to the disk are made in threads."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._uploads = root / "uploads"
-        self._final = root / "final"
+        self._paths = Paths(root)
 
     async def check(self) -> None:
         """See `Storage.check`."""
-        await _in_thread(disk.probe, self._uploads)
-        await _in_thread(disk.probe, self._final)
+        await in_thread(disk.probe, self._paths.uploads)
+        await in_thread(disk.probe, self._paths.final)
 
     async def create(self, upload: Upload) -> None:
         """See `Storage.create`."""
-        await _in_thread(self._create, upload)
+        await in_thread(self._create, upload)
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn."""
-        data = await _in_thread(disk.read, self._path(owner, upload_id, "info"))
+        data = await in_thread(disk.read, self._paths.info_of(owner, upload_id))
         try:
             upload = decode(data)
         except TornRecord as error:
@@ -67,50 +58,40 @@ class LocalStorage:
 
     async def save(self, upload: Upload) -> None:
         """See `Storage.save`. Completions are on the medium when this returns."""
-        await _in_thread(self._save, upload)
+        await in_thread(self._save, upload)
 
     @asynccontextmanager
     async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
         """See `Storage.writer`. Nothing differs for an `atomic` one on disk."""
-        fd = await _in_thread(self._open_data, upload)
-        writer = _LocalWriter(self, fd, upload)
-        try:
+        async with open_writer(self._paths, upload) as writer:
             yield writer
-        finally:
-            await _in_thread(writer.close)
 
     @asynccontextmanager
     async def stage(self, upload: Upload, index: int) -> AsyncIterator[ChunkWriter]:
         """See `Storage.stage`."""
-        folder = self._path(upload.owner, upload.id, "chunks")
-        temporary = folder / f"{index}.{uuid.uuid4().hex}.tmp"
-        fd = await _in_thread(_open_staged, temporary)
-        try:
-            yield _LocalChunkWriter(fd, temporary, folder / str(index))
-        finally:
-            await _in_thread(_close_staged, fd, temporary)
+        async with open_chunk_writer(self._paths.chunk(upload, index)) as writer:
+            yield writer
 
     async def staged(self, upload: Upload) -> dict[int, int]:
         """See `Storage.staged`."""
-        return await _in_thread(_staged, self._path(upload.owner, upload.id, "chunks"))
+        return await in_thread(_staged, self._paths.chunks(upload))
 
     async def unstage(self, upload: Upload, index: int) -> None:
         """See `Storage.unstage`."""
-        folder = self._path(upload.owner, upload.id, "chunks")
-        await _in_thread((folder / str(index)).unlink, missing_ok=True)
+        await in_thread(self._paths.chunk(upload, index).unlink, missing_ok=True)
 
     async def others_at_place(self, upload: Upload) -> list[Upload]:
         """See `Storage.others_at_place`. Reads the owner's records only if the file exists."""
-        return await _in_thread(self._others_at_place, upload)
+        return await in_thread(self._others_at_place, upload)
 
     async def assemble(self, upload: Upload) -> str:
         """See `Storage.assemble`: a rename."""
-        return await _in_thread(self._assemble, upload)
+        return await in_thread(self._assemble, upload)
 
     @asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[Content]:
         """See `Storage.open`."""
-        path = self._place(upload) if upload.is_file else self._data(upload)
+        path = self._paths.place(upload) if upload.is_file else self._paths.data(upload)
         try:
             file = await aiofiles.open(path, "rb", buffering=0)
         except FileNotFoundError:
@@ -124,78 +105,43 @@ class LocalStorage:
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""
-        return await _in_thread(self._place(upload).is_file)
+        return await in_thread(self._paths.place(upload).is_file)
 
     async def delete(self, upload: Upload) -> None:
         """See `Storage.delete`."""
-        await _in_thread(self._delete, upload)
+        await in_thread(self._delete, upload)
 
     async def forget(self, upload: Upload) -> None:
         """See `Storage.forget`."""
-        await _in_thread(self._delete, upload)
-        await _in_thread(self._info(upload).unlink, missing_ok=True)
-        await _in_thread(disk.prune, self._uploads / upload.owner, below=self._uploads)
+        await in_thread(self._delete, upload)
+        await in_thread(self._paths.info(upload).unlink, missing_ok=True)
+        await in_thread(disk.prune, self._paths.uploads / upload.owner, below=self._paths.uploads)
 
     async def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
-        owners = [owner] if owner is not None else await _in_thread(disk.names, self._uploads)
+        owners = [owner] if owner is not None else await in_thread(disk.names, self._paths.uploads)
         for name in owners:
-            for upload in await _in_thread(self._records, name):
+            for upload in await in_thread(self._records, name):
                 yield upload
 
     async def clean(self) -> int:
         """See `Storage.clean`: temporary files that nobody wrote to for an hour."""
-        return await _in_thread(self._clean, time.time() - STALE_SECONDS)
-
-    def commit(self, upload: Upload) -> None:
-        """The record of `upload`, written from a writer's thread."""
-        disk.replace(self._info(upload), encode(upload), durable=False)
-
-    def data_of(self, source: Upload) -> Path:
-        """The bytes of an upload that is no file yet, or never becomes one."""
-        return self._data(source)
-
-    def chunk_of(self, upload: Upload, index: int) -> Path:
-        """The chunk that waits under an index."""
-        return self._path(upload.owner, upload.id, "chunks") / str(index)
-
-    def _path(self, owner: str, upload_id: str, suffix: str) -> Path:
-        return self._uploads / owner / f"{upload_id}.{suffix}"
-
-    def _info(self, upload: Upload) -> Path:
-        return self._path(upload.owner, upload.id, "info")
-
-    def _data(self, upload: Upload) -> Path:
-        return self._path(upload.owner, upload.id, "data")
-
-    def _place(self, upload: Upload) -> Path:
-        return self._final / upload.owner / upload.file_id / upload.filename
+        return await in_thread(self._clean, time.time() - STALE_SECONDS)
 
     def _create(self, upload: Upload) -> None:
         try:
-            disk.replace(self._info(upload), encode(upload), durable=False)
+            disk.replace(self._paths.info(upload), encode(upload), durable=False)
         except FileNotFoundError:
-            (self._uploads / upload.owner).mkdir(parents=True, exist_ok=True)
-            disk.replace(self._info(upload), encode(upload), durable=False)
+            (self._paths.uploads / upload.owner).mkdir(parents=True, exist_ok=True)
+            disk.replace(self._paths.info(upload), encode(upload), durable=False)
 
     def _save(self, upload: Upload) -> None:
-        disk.replace(self._info(upload), encode(upload), durable=upload.completion is not None)
-
-    def _open_data(self, upload: Upload) -> int:
-        fd = os.open(self._data(upload), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            size = os.fstat(fd).st_size
-            if size < upload.offset:
-                raise StorageError("Bytes of this upload were lost on the disk.")
-            if size > upload.offset:
-                os.ftruncate(fd, upload.offset)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+        disk.replace(
+            self._paths.info(upload), encode(upload), durable=upload.completion is not None
+        )
 
     def _others_at_place(self, upload: Upload) -> list[Upload]:
-        if not self._place(upload).exists():
+        if not self._paths.place(upload).exists():
             return []
         return [
             other
@@ -207,36 +153,36 @@ class LocalStorage:
 
     def _is_renamed_only(self, upload: Upload) -> bool:
         """Whether a crash came between the rename and the record of a completion."""
-        return upload.ending is None and upload.is_full and not self._data(upload).exists()
+        return upload.ending is None and upload.is_full and not self._paths.data(upload).exists()
 
     def _assemble(self, upload: Upload) -> str:
-        place = self._place(upload)
-        data = self._data(upload)
+        place = self._paths.place(upload)
+        data = self._paths.data(upload)
         try:
             disk.seal(data, upload.offset, may_create=upload.offset == 0)
         except FileNotFoundError:
             if not place.exists():
                 raise StorageError("Bytes of this upload were lost on the disk.") from None
         else:
-            disk.move(data, place, below=self._root)
-        disk.remove_tree(self._path(upload.owner, upload.id, "chunks"))
+            disk.move(data, place, below=self._paths.root)
+        disk.remove_tree(self._paths.chunks(upload))
         return str(place)
 
     def _delete(self, upload: Upload) -> None:
-        self._data(upload).unlink(missing_ok=True)
-        disk.remove_tree(self._path(upload.owner, upload.id, "chunks"))
+        self._paths.data(upload).unlink(missing_ok=True)
+        disk.remove_tree(self._paths.chunks(upload))
         if upload.is_file:
-            place = self._place(upload)
+            place = self._paths.place(upload)
             place.unlink(missing_ok=True)
-            disk.prune(place.parent, below=self._final)
+            disk.prune(place.parent, below=self._paths.final)
 
     def _records(self, owner: str) -> list[Upload]:
         found = []
-        for name in disk.names(self._uploads / owner):
+        for name in disk.names(self._paths.uploads / owner):
             if not name.endswith(".info"):
                 continue
             try:
-                upload = decode(disk.read(self._uploads / owner / name))
+                upload = decode(disk.read(self._paths.uploads / owner / name))
             except FileNotFoundError:
                 continue
             except (TornRecord, StorageError, OSError):
@@ -248,8 +194,8 @@ class LocalStorage:
 
     def _clean(self, before: float) -> int:
         count = 0
-        for owner in disk.names(self._uploads):
-            folder = self._uploads / owner
+        for owner in disk.names(self._paths.uploads):
+            folder = self._paths.uploads / owner
             for name in disk.names(folder):
                 if name.endswith(".tmp"):
                     count += disk.remove_older(folder / name, before)
@@ -258,74 +204,6 @@ class LocalStorage:
                         if chunk.endswith(".tmp"):
                             count += disk.remove_older(folder / name / chunk, before)
         return count
-
-
-class _LocalWriter:
-    """See `Writer`."""
-
-    def __init__(self, storage: LocalStorage, fd: int, upload: Upload) -> None:
-        self._storage = storage
-        self._fd = fd
-        self._upload = upload
-        self._position = upload.offset
-
-    async def write(self, block: bytes) -> None:
-        await _in_thread(disk.write_all, self._fd, block, self._position)
-        self._position += len(block)
-
-    async def absorb(self, source: Upload | int) -> Chunk:
-        chunk = await _in_thread(self._absorb, source)
-        self._position += chunk.size
-        return chunk
-
-    async def commit(self, upload: Upload) -> Upload:
-        if upload.offset != self._position:
-            raise StorageError(f"{self._position} bytes were written, not {upload.offset}.")
-        await _in_thread(self._storage.commit, upload)
-        self._upload = upload
-        return upload
-
-    def close(self) -> None:
-        """Discard what was not committed."""
-        try:
-            if self._position != self._upload.offset or self._has_surplus():
-                os.ftruncate(self._fd, self._upload.offset)
-        finally:
-            os.close(self._fd)
-
-    def _has_surplus(self) -> bool:
-        return os.fstat(self._fd).st_size > self._upload.offset
-
-    def _absorb(self, source: Upload | int) -> Chunk:
-        if isinstance(source, Upload):
-            if source.offset == 0:
-                return Chunk(size=0, digest=None)
-            disk.copy(self._storage.data_of(source), self._fd, self._position, source.offset)
-            return Chunk(size=source.offset, digest=None)
-        path = self._storage.chunk_of(self._upload, source)
-        size = path.stat().st_size - DIGEST_SIZE
-        digest = disk.copy(path, self._fd, self._position, size, tail=DIGEST_SIZE)
-        return Chunk(size=size, digest=digest)
-
-
-class _LocalChunkWriter:
-    """See `ChunkWriter`."""
-
-    def __init__(self, fd: int, temporary: Path, path: Path) -> None:
-        self._fd = fd
-        self._temporary = temporary
-        self._path = path
-        self._position = 0
-
-    async def write(self, block: bytes) -> None:
-        await _in_thread(disk.write_all, self._fd, block, self._position)
-        self._position += len(block)
-
-    async def commit(self, chunk: Chunk) -> None:
-        if chunk.digest is None or len(chunk.digest) != DIGEST_SIZE:
-            raise StorageError("A chunk that waits needs its digest.")
-        await _in_thread(disk.write_all, self._fd, chunk.digest, self._position)
-        await _in_thread(os.rename, self._temporary, self._path)
 
 
 class _LocalContent:
@@ -341,24 +219,11 @@ class _LocalContent:
 
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         while start < stop:
-            block = await _in_thread(os.pread, self._fd, min(READ_SIZE, stop - start), start)
+            block = await in_thread(os.pread, self._fd, min(READ_SIZE, stop - start), start)
             if not block:
                 raise StorageError("The file is shorter than its upload was.")
             yield block
             start += len(block)
-
-
-def _open_staged(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-
-
-def _close_staged(fd: int, temporary: Path) -> None:
-    os.close(fd)
-    temporary.unlink(missing_ok=True)
 
 
 def _staged(folder: Path) -> dict[int, int]:
@@ -369,20 +234,3 @@ def _staged(folder: Path) -> dict[int, int]:
                 with contextlib.suppress(FileNotFoundError):
                     sizes[int(entry.name)] = entry.stat().st_size - DIGEST_SIZE
     return sizes
-
-
-async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call to the disk in a thread and translate its errors; absence is `UploadNotFound`.
-
-    Ends only when the call has ended, even if cancelled: no thread ever uses a closed descriptor.
-    """
-    running = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
-    except FileNotFoundError as error:
-        raise UploadNotFound from error
-    except OSError as error:
-        raise from_os(error) from error

@@ -1,0 +1,92 @@
+"""How uploads end: as a finished file, or gone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from tusd_py.events import Completed, Expired
+from tusd_py.interfaces import EventSink, Locker, Storage
+from tusd_py.upload import Completion, End, Ending, Upload
+
+
+def ignore() -> None:
+    """What a request without a body does when it is wanted: it is done soon anyway."""
+
+
+class Finisher:
+    """Ends uploads. `now` gives the aware UTC time."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        locker: Locker,
+        events: EventSink,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._storage = storage
+        self._locker = locker
+        self._events = events
+        self._now = now
+
+    async def finish(self, upload: Upload) -> Upload:
+        """Make the file of a full upload: bytes, then event, then flag. Needs its lock.
+
+        After a failure the upload is full and unfinished; the next request or the sweeper
+        finishes it.
+        """
+        if upload.completion is not None:
+            return upload
+        if upload.is_partial:
+            done = replace(upload, completion=Completion(at=self._now(), location=None))
+            await self._storage.save(done)
+            return done
+        async with self._locker.lock(upload.place, wanted=ignore):
+            for other in await self._storage.others_at_place(upload):
+                ending = Ending(why=End.REPLACED, at=self._now())
+                await self._storage.save(replace(other, ending=ending))
+            location = await self._storage.assemble(upload)
+            done = replace(upload, completion=Completion(at=self._now(), location=location))
+            await self._events.emit(Completed(done))
+            await self._storage.save(done)
+        return done
+
+    async def resume_finish(self, upload: Upload) -> bool:
+        """Finish an upload that a crash left full; False when somebody is at work on it."""
+        async with self._locker.try_lock(upload.id, wanted=ignore) as is_held:
+            if not is_held:
+                return False
+            upload = await self._storage.load(upload.owner, upload.id)
+            if upload.ending is not None or upload.completion is not None or not upload.is_full:
+                return False
+            await self.finish(upload)
+        return True
+
+    async def expire(self, upload: Upload) -> bool:
+        """Remove an upload whose time is over; False when somebody is at work on it."""
+        async with self._locker.try_lock(upload.id, wanted=ignore) as is_held:
+            if not is_held:
+                return False
+            upload = await self._storage.load(upload.owner, upload.id)
+            if (
+                upload.ending is not None
+                or not upload.will_expire
+                or upload.expires_at > self._now()
+            ):
+                return False
+            await self.remove(upload, End.EXPIRED)
+        await self._events.emit(Expired(upload))
+        return True
+
+    async def remove(self, upload: Upload, why: End) -> None:
+        """Remove the bytes of an upload; its record remembers why. Needs its lock.
+
+        Bytes that only the record names go after it; a file others may replace goes before.
+        """
+        ended = replace(upload, ending=Ending(why=why, at=self._now()))
+        if upload.is_file:
+            await self._storage.delete(upload)
+            await self._storage.save(ended)
+        else:
+            await self._storage.save(ended)
+            await self._storage.delete(upload)

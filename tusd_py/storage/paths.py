@@ -1,0 +1,51 @@
+"""What lies where in the data folder of local storage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tusd_py.upload import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """uploads/{owner}/{id}.info           the record
+    uploads/{owner}/{id}.data           the bytes, renamed to the finished file
+    uploads/{owner}/{id}.chunks/{index} REST chunks before their turn, each followed by its digest
+    final/{owner}/{file_id}/{filename}  finished files
+    """
+
+    root: Path
+
+    @property
+    def uploads(self) -> Path:
+        """A folder for each owner."""
+        return self.root / "uploads"
+
+    @property
+    def final(self) -> Path:
+        """A folder for each owner."""
+        return self.root / "final"
+
+    def info_of(self, owner: str, upload_id: str) -> Path:
+        """The record of an upload of which no more is known."""
+        return self.uploads / owner / f"{upload_id}.info"
+
+    def info(self, upload: Upload) -> Path:
+        """The record."""
+        return self.info_of(upload.owner, upload.id)
+
+    def data(self, upload: Upload) -> Path:
+        """The bytes of an upload that is no file yet, or never becomes one."""
+        return self.uploads / upload.owner / f"{upload.id}.data"
+
+    def chunks(self, upload: Upload) -> Path:
+        """The folder of chunks that wait; there is none while none waited."""
+        return self.uploads / upload.owner / f"{upload.id}.chunks"
+
+    def chunk(self, upload: Upload, index: int) -> Path:
+        """The chunk that waits under an index."""
+        return self.chunks(upload) / str(index)
+
+    def place(self, upload: Upload) -> Path:
+        """The finished file."""
+        return self.final / upload.owner / upload.file_id / upload.filename
