@@ -110,6 +110,7 @@ def _with_headers(
     cors = Cors(config.cors_allow_origins)
 
     async def add(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "tusd_py"
         cors.add_headers(request, response)
         face = request.app[_TUS]
         if face.serves(request.path):

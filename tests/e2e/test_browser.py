@@ -1,0 +1,278 @@
+"""The demo page in headless Chromium, with tus-js-client and with the REST chunks."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeProcess
+from tests.e2e.commands import REPOSITORY, random_file, sha256
+from tests.e2e.javascript import run_script
+from tests.e2e.relay import relay
+from tests.servers import Address
+from tests.tokens import make_token
+
+MIB = 2**20
+SIZE = 100 * MIB
+WAYS = pytest.mark.parametrize("way", ["tus", "rest"])
+
+
+@pytest.fixture
+async def page_server(make_process: MakeProcess) -> Address:
+    """A server of its own process that serves the demo page."""
+    if not (REPOSITORY / "tusd_py/web/demo/static/tus.min.js").is_file():
+        pytest.fail(
+            "tus.min.js is missing: run `npm ci` and "
+            "`cp node_modules/tus-js-client/dist/tus.min.js tusd_py/web/demo/static/`",
+            pytrace=False,
+        )
+    return (await make_process(DEMO="true")).address
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A file of 100 MiB, and its SHA-256."""
+    path = tmp_path_factory.mktemp("big") / "Aerial survey.mov"
+    return path, random_file(path, SIZE)
+
+
+async def visit(base: str, scenario: str, **options: object) -> dict[str, object]:
+    """Run a scenario of browser/scenarios.mjs with the page open, as the user 42."""
+    task = {"url": f"{base}/#token={make_token()}", **options}
+    return await run_script("browser/run.mjs", scenario, json.dumps(task))
+
+
+def stored(server: Address, name: str) -> list[str]:
+    """SHA-256 of each finished file of the user 42 with this name."""
+    return [sha256(path) for path in (server.root / "final" / "42").glob(f"*/{name}")]
+
+
+def _numbers(value: object) -> list[int]:
+    assert isinstance(value, list)
+    return value
+
+
+def bytes_on_disk(server: Address) -> int:
+    """Bytes of all files in the data folder."""
+    return sum(path.stat().st_size for path in server.root.rglob("*") if path.is_file())
+
+
+@WAYS
+async def test_upload(page_server: Address, big: tuple[Path, str], way: str) -> None:
+    """A chosen file is sent, stored whole and listed; the token leaves the address bar."""
+    file, expected = big
+
+    seen = await visit(page_server.base, "upload", files=[str(file)], way=way)
+
+    assert stored(page_server, file.name) == [expected]
+    assert seen["listed"] == [file.name]
+    assert seen["address"] == f"{page_server.base}/"
+
+
+@WAYS
+async def test_four_connections(page_server: Address, big: tuple[Path, str], way: str) -> None:
+    """The four-connections box sends parallelUploads with tus, parallel chunks with REST."""
+    file, expected = big
+
+    seen = await visit(page_server.base, "upload", files=[str(file)], way=way, parallel=True)
+
+    assert seen["concat"] == (["partial"] * 4 + ["final"] if way == "tus" else [])
+    assert stored(page_server, file.name) == [expected]
+
+
+async def test_several_files(page_server: Address, tmp_path: Path) -> None:
+    """Files of any name and size, an empty one too, go out together."""
+    names = ["empty.txt", "отчёт 1.pdf", "b & <c>.bin", "100%.zip", "e.jpg"]
+    sums = [random_file(tmp_path / name, index * 700_000) for index, name in enumerate(names)]
+
+    seen = await visit(page_server.base, "upload", files=[str(tmp_path / name) for name in names])
+
+    assert [stored(page_server, name) for name in names] == [[digest] for digest in sums]
+    assert seen["states"] == ["waiting", "sending", "done"] or seen["states"] == [
+        "sending",
+        "done",
+    ]
+
+
+async def test_pause_and_resume(page_server: Address, big: tuple[Path, str]) -> None:
+    """Resume goes on where Pause stopped."""
+    file, expected = big
+
+    async with relay(page_server) as wire:
+        seen = await visit(wire.base, "pause", file=str(file))
+
+        assert wire.sent < SIZE * 1.3
+    assert 20 <= float(str(seen["percent"])) < 100
+    assert stored(page_server, file.name) == [expected]
+
+
+@WAYS
+async def test_reload_and_resume(
+    page_server: Address, big: tuple[Path, str], tmp_path: Path, way: str
+) -> None:
+    """After a reload the page asks for the same file, refuses another one, and goes on."""
+    file, expected = big
+    random_file(tmp_path / "other.bin", 10)
+
+    async with relay(page_server) as wire:
+        seen = await visit(
+            wire.base, "reload", file=str(file), other=str(tmp_path / "other.bin"), way=way
+        )
+
+        assert wire.sent < SIZE * 1.3
+    assert 5 <= float(str(seen["percent"])) < 100
+    assert str(seen["question"]).startswith("Choose the same file to resume")
+    assert seen["left"] == []
+    assert stored(page_server, file.name) == [expected]
+
+
+@WAYS
+@pytest.mark.parametrize("parallel", [False, True])
+async def test_network_cut(
+    page_server: Address, big: tuple[Path, str], way: str, parallel: bool
+) -> None:
+    """Connections that are cut are taken up again without a hand, where they were."""
+    file, expected = big
+    # With four connections: four parts, and their whole.
+    beginnings = 5 if parallel and way == "tus" else 1
+
+    async with relay(page_server, cuts=[25 * MIB, 25 * MIB, 25 * MIB]) as wire:
+        seen = await visit(wire.base, "endure", file=str(file), way=way, parallel=parallel)
+
+        assert wire.is_spent
+    assert seen["beginnings"] == beginnings
+    if way == "tus":  # Chromium repeats a cut POST by itself, so REST may need no second try
+        assert "retrying" in str(seen["states"])
+        assert max(_numbers(seen["offsets"])) > 0
+    assert stored(page_server, file.name) == [expected]
+
+
+async def test_offline(page_server: Address, big: tuple[Path, str]) -> None:
+    """Without a network the page says so, and goes on when it is back."""
+    file, expected = big
+
+    seen = await visit(page_server.base, "offline", file=str(file))
+
+    assert str(seen["message"]).startswith("No connection to the server. Trying again")
+    assert stored(page_server, file.name) == [expected]
+
+
+async def test_deferred_length(page_server: Address, tmp_path: Path) -> None:
+    """tus-js-client sends a stream in the browser and tells the length at its end."""
+    expected = random_file(tmp_path / "a.bin", 20 * MIB + 3)
+
+    await visit(
+        page_server.base,
+        "deferred",
+        file=str(tmp_path / "a.bin"),
+        endpoint=page_server.files,
+        token=make_token(),
+    )
+
+    assert stored(page_server, "a.bin") == [expected]
+
+
+async def test_wrong_token(page_server: Address, tmp_path: Path) -> None:
+    """A refused token is told with its reason; with a good one the upload goes on."""
+    expected = random_file(tmp_path / "a.bin", MIB)
+
+    seen = await visit(
+        page_server.base,
+        "denied",
+        url=f"{page_server.base}/#token=no.such.token",
+        file=str(tmp_path / "a.bin"),
+        token=make_token(),
+    )
+
+    assert str(seen["reason"]).startswith("The server did not accept the token.")
+    assert str(seen["reason"]).endswith("Paste a token below.")
+    assert seen["account"] == "Token refused"
+    assert "It goes on when you paste one above." in str(seen["message"])
+    assert stored(page_server, "a.bin") == [expected]
+
+
+async def test_token_expires_on_the_way(page_server: Address, big: tuple[Path, str]) -> None:
+    """A token that is refused in mid-upload costs nothing: with a new one the upload goes on."""
+    file, expected = big
+
+    seen = await visit(page_server.base, "expire", file=str(file), token=make_token())
+
+    assert seen == {"creations": 1}
+    assert stored(page_server, file.name) == [expected]
+
+
+async def test_remembered_token(page_server: Address) -> None:
+    """A pasted token is kept for later visits when the person wants that."""
+    seen = await visit(page_server.base, "remember", url=f"{page_server.base}/", token=make_token())
+
+    assert seen["account"] == "User 42"
+
+
+async def test_again_through_rest(page_server: Address, tmp_path: Path) -> None:
+    """A file sent with tus can be sent again through the REST chunks with one button."""
+    expected = random_file(tmp_path / "a.bin", 20 * MIB + 1)
+
+    seen = await visit(page_server.base, "again", file=str(tmp_path / "a.bin"))
+
+    assert seen["ways"] == ["REST", "tus"]
+    assert stored(page_server, "a.bin") == [expected, expected]
+
+
+async def test_download_and_delete(page_server: Address, tmp_path: Path) -> None:
+    """The list downloads the file as it is, and deletes it after a question."""
+    expected = random_file(tmp_path / "録音 (1).wav", 30 * MIB + 1)
+
+    seen = await visit(
+        page_server.base,
+        "fetchAndDelete",
+        file=str(tmp_path / "録音 (1).wav"),
+        target=str(tmp_path / "downloaded"),
+    )
+
+    assert sha256(tmp_path / "downloaded") == expected
+    assert seen == {"name": "録音 (1).wav", "kept": 1}
+    assert stored(page_server, "*") == []
+
+
+@WAYS
+async def test_cancel(page_server: Address, big: tuple[Path, str], way: str) -> None:
+    """Cancel ends the upload on the server too; nothing of it stays there or in the browser."""
+    file, _ = big
+
+    seen = await visit(page_server.base, "cancel", file=str(file), way=way)
+
+    assert seen == {"status": 204 if way == "tus" else 200, "rows": 0, "left": []}
+    assert bytes_on_disk(page_server) < MIB
+
+
+async def test_without_tus_js_client(page_server: Address, tmp_path: Path) -> None:
+    """Without tus-js-client the page says what to install and sends through the REST chunks."""
+    expected = random_file(tmp_path / "a.bin", MIB)
+
+    seen = await visit(page_server.base, "withoutTus", file=str(tmp_path / "a.bin"))
+
+    assert "install npm" in str(seen["notice"])
+    assert seen["way"] == "REST"
+    assert stored(page_server, "a.bin") == [expected]
+
+
+async def test_keyboard(page_server: Address, tmp_path: Path) -> None:
+    """Every control is reached with the Tab key and has a name."""
+    random_file(tmp_path / "a.bin", 1000)
+
+    seen = await visit(page_server.base, "keyboard", file=str(tmp_path / "a.bin"))
+
+    assert seen["names"] == [
+        "User 42",
+        "Choose files",
+        "tus",
+        "Four connections per file",
+        "Clear sent",
+        "Again with REST: a.bin",
+        "Remove from this list: a.bin",
+        "Refresh the list",
+        "Download: a.bin",
+        "Delete: a.bin",
+        "",
+        "User 42",
+    ]
