@@ -38,7 +38,7 @@ class Config:
     expected_jwt_issuer: str = _required(read.text, "`iss` that every token must have")
     expected_jwt_audience: str = _required(read.text, "`aud` that every token must have")
     jwt_user_id_claim: str | None = _setting(read.text, "claim that holds the user id, a string or an integer that can be a folder name", "user_id, then sub", None)
-    storage_backend: Backend = _setting(read.backend, "where finished files go: local or s3", "local", Backend.LOCAL)
+    storage_backend: Backend = _setting(read.backend, "where finished files go: local; s3 is refused at start until it is supported", "local", Backend.LOCAL)
     local_temp_chunk_path: Path = _setting(read.path, "folder of uploads in progress; with local storage finished files are in final/ below it", "/tmp/hayula_chunks", Path("/tmp/hayula_chunks"))
     s3_access_key: str | None = _setting(read.text, "S3 access key id", "none", None)
     s3_secret_key: str | None = _setting(read.text, "S3 secret access key", "none", None)

@@ -111,7 +111,9 @@ class TusFace:
             tus_headers.require_media_type(request.headers)
 
         if isinstance(concat, Final):
-            _require_pure_concatenation(request, body)
+            _require_no_length(request)
+            if body.size or await body.read():
+                raise Forbidden("Upload-Concat: a final upload takes no bytes of its own.")
             upload = await self._service.concatenate(_new(owner, metadata, None, None), concat)
         else:
             length = tus_headers.length(request.headers)
@@ -190,11 +192,9 @@ def _require_version(request: web.Request, method: str) -> None:
     raise VersionMismatch
 
 
-def _require_pure_concatenation(request: web.Request, body: RequestBody) -> None:
+def _require_no_length(request: web.Request) -> None:
     if "Upload-Length" in request.headers or "Upload-Defer-Length" in request.headers:
         raise BadRequest("Upload-Concat: a final upload has the length of its parts; send none.")
-    if body.size:
-        raise Forbidden("Upload-Concat: a final upload takes no bytes of its own.")
 
 
 def _new(
