@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import functools
 import logging
 import signal
 import time
@@ -11,6 +12,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from tusd_py.config import Config
+from tusd_py.web.connection import Connection
 
 KEEP_ALIVE = 25.0
 """Seconds an idle connection, or one with an unfinished request head, stays open."""
@@ -51,23 +53,32 @@ class AddressUnavailable(Exception):
 class RunningServer:
     """A server that listens on `port`."""
 
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
-        self.port = port
+    def __init__(self, runner: web.AppRunner, listener: asyncio.Server) -> None:
+        self.port: int = listener.sockets[0].getsockname()[1]
         self._runner = runner
+        self._listener = listener
 
     async def stop(self) -> None:
         """Refuse new connections, let running requests commit and end, close everything.
 
         What does not end within SHUTDOWN_TIMEOUT is cancelled; acknowledged bytes stay.
         """
+        self._listener.close()
         await self._runner.cleanup()
 
 
 async def start(app: web.Application, config: Config) -> RunningServer:
     """Listen. Raises `StorageError`, or `AddressUnavailable`."""
     runner = web.AppRunner(
-        app,
-        handle_signals=False,
+        app, handle_signals=False, shutdown_timeout=config.shutdown_timeout.total_seconds()
+    )
+    await runner.setup()
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    connection = functools.partial(
+        Connection,
+        runner.server,
+        loop=loop,
         access_log_class=AccessLog,
         access_log=logging.getLogger("tusd_py.access"),
         keepalive_timeout=KEEP_ALIVE,
@@ -75,15 +86,13 @@ async def start(app: web.Application, config: Config) -> RunningServer:
         max_line_size=MAX_FIELD,
         read_bufsize=READ_BUFFER,
         auto_decompress=False,
-        shutdown_timeout=config.shutdown_timeout.total_seconds(),
     )
-    await runner.setup()
     try:
-        await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
+        listener = await loop.create_server(connection, config.host, config.port, backlog=1024)
     except OSError as error:
         await runner.cleanup()
         raise AddressUnavailable(config.host, config.port, error) from error
-    return RunningServer(runner, runner.addresses[0][1])
+    return RunningServer(runner, listener)
 
 
 async def serve(

@@ -20,7 +20,7 @@ from tusd_py.storage.local_writer import DIGEST_SIZE, open_chunk_writer, open_wr
 from tusd_py.storage.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
 from tusd_py.storage.thread import in_thread
-from tusd_py.upload import Upload
+from tusd_py.upload import Upload, is_upload_id
 
 READ_SIZE = 1 << 20
 STALE_SECONDS = 3600.0
@@ -45,6 +45,8 @@ class LocalStorage:
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn."""
+        if not is_upload_id(upload_id):
+            raise UploadNotFound
         data = await in_thread(disk.read, self._paths.info_of(owner, upload_id))
         try:
             upload = decode(data)

@@ -5,7 +5,8 @@ import json
 from datetime import datetime
 
 from tusd_py.errors import StorageError
-from tusd_py.upload import Chunk, Completion, End, Ending, Final, Partial, Upload
+from tusd_py.names import is_segment, safe_filename
+from tusd_py.upload import Chunk, Completion, End, Ending, Final, Partial, Upload, is_upload_id
 
 VERSION = 1
 
@@ -60,24 +61,26 @@ def decode(data: bytes) -> Upload:
         version = fields["version"]
         if isinstance(version, int) and version > VERSION:
             raise StorageError("A newer version of this server wrote the record of this upload.")
-        return Upload(
-            id=fields["id"],
-            owner=fields["owner"],
-            filename=fields["filename"],
-            declared_file_id=fields["file_id"],
-            content_type=fields["content_type"],
-            metadata=fields["metadata"],
+        upload = Upload(
+            id=_text(fields["id"]),
+            owner=_text(fields["owner"]),
+            filename=_text(fields["filename"]),
+            declared_file_id=_text_or_none(fields["file_id"]),
+            content_type=_text_or_none(fields["content_type"]),
+            metadata=_text_or_none(fields["metadata"]),
             concat=_decode_concat(fields.get("concat")),
-            length=fields["length"],
-            offset=fields["offset"],
+            length=None if fields["length"] is None else _size(fields["length"]),
+            offset=_size(fields["offset"]),
             chunks=tuple(_decode_chunk(chunk) for chunk in fields["chunks"]),
-            created_at=datetime.fromisoformat(fields["created_at"]),
-            expires_at=datetime.fromisoformat(fields["expires_at"]),
+            created_at=_moment(fields["created_at"]),
+            expires_at=_moment(fields["expires_at"]),
             completion=_decode_completion(fields.get("completion")),
             ending=_decode_ending(fields.get("ending")),
         )
+        _require_sense(upload)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise TornRecord(str(error)) from error
+    return upload
 
 
 def _encode_chunk(chunk: Chunk) -> list[object]:
@@ -88,8 +91,8 @@ def _encode_chunk(chunk: Chunk) -> list[object]:
 
 def _decode_chunk(fields: list[object]) -> Chunk:
     size, *rest = fields
-    digest = base64.b64decode(str(rest[0])) if rest else None
-    return Chunk(size=_integer(size), digest=digest)
+    digest = base64.b64decode(_text(rest[0]), validate=True) if rest else None
+    return Chunk(size=_size(size), digest=digest)
 
 
 def _decode_concat(fields: object) -> Partial | Final | None:
@@ -99,7 +102,7 @@ def _decode_concat(fields: object) -> Partial | Final | None:
         case "partial":
             return Partial()
         case {"partials": list(partials), "header": str(header)}:
-            return Final(partials=tuple(str(partial) for partial in partials), header=header)
+            return Final(partials=tuple(_text(partial) for partial in partials), header=header)
     raise ValueError("concat")
 
 
@@ -108,7 +111,7 @@ def _decode_completion(fields: object) -> Completion | None:
         case None:
             return None
         case {"at": str(at), "location": (str() | None) as location}:
-            return Completion(at=datetime.fromisoformat(at), location=location)
+            return Completion(at=_moment(at), location=location)
     raise ValueError("completion")
 
 
@@ -117,11 +120,40 @@ def _decode_ending(fields: object) -> Ending | None:
         case None:
             return None
         case {"at": str(at), "why": str(why)}:
-            return Ending(at=datetime.fromisoformat(at), why=End(why))
+            return Ending(at=_moment(at), why=End(why))
     raise ValueError("ending")
 
 
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("not an integer")
+def _require_sense(upload: Upload) -> None:
+    """What holds for every upload, whoever wrote the record."""
+    if not (is_upload_id(upload.id) and is_segment(upload.owner) and is_segment(upload.file_id)):
+        raise ValueError("names")
+    if upload.filename != safe_filename(upload.filename):
+        raise ValueError("filename")
+    if upload.length is not None and upload.offset > upload.length:
+        raise ValueError("length")
+    if sum(chunk.size for chunk in upload.chunks) != upload.offset:
+        raise ValueError("chunks")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
     return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise TypeError("not a size")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return moment

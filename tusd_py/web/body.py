@@ -54,7 +54,7 @@ class RequestBody:
     def stop(self) -> None:
         """See `Body.stop`."""
         self._is_stopped = True
-        if self._waiting is not None:
+        if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(0.0)
 
     def _begin(self) -> None:

@@ -31,7 +31,8 @@ MAX_FIELD = 1024
 MAX_PARTS = 16
 _READ = 1 << 20
 _BOUNDARY = re.compile(
-    r'multipart/form-data\s*;.*?boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.I | re.S
+    r"""multipart/form-data\s*;[^\x00]*?boundary=(?:"([\x20\x21\x23-\x7e]{1,200})"|([!#-:<-~]{1,200}))""",
+    re.I,
 )
 _TEXTS = ("upload_session_id", "chunk_index")
 _CHUNK = "chunk"
@@ -60,7 +61,7 @@ async def chunk_form(
 
     Raises `UnsupportedMediaType`, `BadRequest`, `TooLarge` (over `max_size` bytes), `BodyError`.
     """
-    match = _BOUNDARY.fullmatch(content_type) or _BOUNDARY.match(content_type)
+    match = _BOUNDARY.match(content_type)
     if match is None:
         raise UnsupportedMediaType("Send a form: Content-Type: multipart/form-data; boundary=...")
     form = _Form(body, match[1] or match[2])
@@ -185,15 +186,19 @@ class _FormBody:
     def __init__(self, form: _Form, body: Body) -> None:
         self._form = form
         self._body = body
+        self._is_stopped = False
 
     @property
     def size(self) -> int | None:
         return None
 
     async def read(self, pause: float | None = None) -> bytes | None:
+        if self._is_stopped:
+            raise BodyStopped
         return await self._form.block(pause)
 
     def stop(self) -> None:
+        self._is_stopped = True
         self._body.stop()
 
 
