@@ -132,8 +132,6 @@ def _require_sense(upload: Upload) -> None:
         raise ValueError("filename")
     if upload.length is not None and upload.offset > upload.length:
         raise ValueError("length")
-    if sum(chunk.size for chunk in upload.chunks) != upload.offset:
-        raise ValueError("chunks")
 
 
 def _text(value: object) -> str:
