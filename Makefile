@@ -11,7 +11,7 @@ run: .venv/run.stamp ## a server for trying things, on http://127.0.0.1:8000
 test: .venv/test.stamp ## every test, with real clients and a real browser
 	@sh tools/need.sh npm:npm curl:curl chromium:chromium nginx:nginx-light
 	@sh tools/tus-js-client.sh $(DEMO)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check

@@ -130,12 +130,14 @@ async def test_t64_a_wrong_checksum_creates_nothing(tus: Tus) -> None:
     """The uploaded chunk MUST be discarded: with no Location the client could not come back, so
     nothing is created. [T64, T75]"""
     headers = {"Upload-Length": "5", **BYTES, **checksum("sha1", b"other")}
+    await tus.create(5)
+    before = stored_bytes(tus.address.root)
 
     answer = await tus.post(headers, b"hello")
 
     assert answer.status == 460
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert stored_bytes(tus.address.root) == before
 
 
 async def test_t64_a_right_checksum_counts(tus: Tus) -> None:
