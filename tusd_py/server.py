@@ -64,7 +64,14 @@ class RunningServer:
         What does not end within SHUTDOWN_TIMEOUT is cancelled; acknowledged bytes stay.
         """
         self._listener.close()
+        for connection in self._connections():
+            connection.leave()
         await self._runner.cleanup()
+
+    def _connections(self) -> list[Connection]:
+        server = self._runner.server
+        connections = server.connections if server is not None else []
+        return [each for each in connections if isinstance(each, Connection)]
 
 
 async def start(app: web.Application, config: Config) -> RunningServer:

@@ -1,4 +1,9 @@
-"""What is said to a client whose request is not HTTP: aiohttp answers before any handler runs."""
+"""A connection: what is said to a client whose request is not HTTP, and when nobody waits for it.
+
+aiohttp reads on for a while after an answer to a request whose body was not read. It does not see
+that the client went, or that the server is about to leave; `_current_request` and `_task_handler`
+are the way to tell (tests/faults/test_lingering.py fails when they are gone).
+"""
 
 from aiohttp import web
 
@@ -13,6 +18,18 @@ _WHY = {
 class Connection(web.RequestHandler):
     """One connection. Its errors are one line of ours: aiohttp's quote the head, and log it, and
     a token may be in it."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See aiohttp; nothing more is read for an answer that was given."""
+        lingering = self._task_handler if self._current_request is None else None
+        super().connection_lost(exc)
+        if lingering is not None:
+            lingering.cancel()
+
+    def leave(self) -> None:
+        """Close the connection unless a request is being answered."""
+        if self._current_request is None and self.transport is not None:
+            self.transport.close()
 
     def handle_error(
         self,
