@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.tokens import ISSUER, AUDIENCE, PUBLIC_PEM, make_token
+from tests.tokens import AUDIENCE, ISSUER, PUBLIC_PEM, make_token
 from tusd_py.app import create_app
 from tusd_py.config import load_config
 from tusd_py.server import start
@@ -58,13 +58,13 @@ class Address:
         """Where the contract puts a finished file."""
         return self.root / "final" / str(user) / str(file_id) / filename
 
-    async def raw(self, request: bytes, *, timeout: float = 15.0, eof: bool = False) -> bytes:
+    async def raw(self, request: bytes, *, seconds: float = 15.0, eof: bool = False) -> bytes:
         """Send bytes as they are and return all that comes back until the server closes
-        (so put `Connection: close` into the request) or `timeout` seconds are over."""
+        (so put `Connection: close` into the request) or so many `seconds` are over."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         answer = bytearray()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 try:
                     writer.write(request)
                     await writer.drain()

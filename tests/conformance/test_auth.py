@@ -874,7 +874,7 @@ async def test_no_token_in_the_log(
         await client.send(LISTING, {}, query=f"?access_token={token}")
         await client.send(LISTING, {"Cookie": f"token={token}"})
     for request_bytes in malformed(tokens[0].encode()):
-        await process.address.raw(request_bytes, timeout=2)
+        await process.address.raw(request_bytes, seconds=2)
     await process.end()
     captured = capfd.readouterr()
 

@@ -63,17 +63,23 @@ def write_all(fd: int, data: bytes, position: int) -> None:
         position += size
 
 
-def copy(path: Path, to_fd: int, position: int, size: int, *, tail: int = 0) -> bytes:
-    """Copy the first `size` bytes of a file to `position`; return the `tail` bytes after them."""
+def copy(path: Path, to_fd: int, position: int, size: int) -> None:
+    """Copy the first `size` bytes of a file to `position`."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        done = 0
-        while done < size:
-            count = _copy_some(fd, done, to_fd, position + done, min(_COPY_SIZE, size - done))
-            if not count:
-                raise StorageError("A file is shorter than its record says.")
-            done += count
-        return os.pread(fd, tail, size)
+        _copy(fd, to_fd, position, size)
+    finally:
+        os.close(fd)
+
+
+def copy_before_tail(path: Path, to_fd: int, position: int, tail: int) -> tuple[int, bytes]:
+    """Copy all but the last `tail` bytes of a file to `position`; return how many these were, and
+    the tail. The file may be replaced meanwhile: it is one version that is copied."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = max(0, os.fstat(fd).st_size - tail)
+        _copy(fd, to_fd, position, size)
+        return size, os.pread(fd, tail, size)
     finally:
         os.close(fd)
 
@@ -138,6 +144,15 @@ def remove_older(path: Path, before: float) -> bool:
             path.unlink()
             return True
     return False
+
+
+def _copy(fd: int, to_fd: int, position: int, size: int) -> None:
+    done = 0
+    while done < size:
+        count = _copy_some(fd, done, to_fd, position + done, min(_COPY_SIZE, size - done))
+        if not count:
+            raise StorageError("A file is shorter than its record says.")
+        done += count
 
 
 def _copy_some(fd: int, start: int, to_fd: int, position: int, size: int) -> int:

@@ -83,8 +83,7 @@ class _LocalWriter:
             disk.copy(self._paths.data(source), self._fd, self._position, source.offset)
             return Chunk(size=source.offset, digest=None)
         path = self._paths.chunk(self._upload, source)
-        size = path.stat().st_size - DIGEST_SIZE
-        digest = disk.copy(path, self._fd, self._position, size, tail=DIGEST_SIZE)
+        size, digest = disk.copy_before_tail(path, self._fd, self._position, DIGEST_SIZE)
         return Chunk(size=size, digest=digest)
 
 

@@ -43,7 +43,7 @@ async def cut(server: Address, body: bytes, length: int) -> None:
         f"POST /upload/chunk HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n"
         f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {length}\r\n\r\n"
     )
-    await server.raw(head.encode() + body, eof=True, timeout=5)
+    await server.raw(head.encode() + body, eof=True, seconds=5)
 
 
 # --- the answer -------------------------------------------------------------------------------
