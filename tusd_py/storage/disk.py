@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import shutil
 import uuid
 from pathlib import Path
 
@@ -131,10 +130,23 @@ def prune(folder: Path, *, below: Path) -> None:
         folder = folder.parent
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, if it exists."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+def remove_files(folder: Path) -> None:
+    """Remove the files in a folder, and the folder unless somebody just made another in it."""
+    for name in names(folder):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+    remove_empty(folder)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder if it is there and empty."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
 
 
 def remove_older(path: Path, before: float) -> bool:

@@ -167,12 +167,12 @@ class LocalStorage:
                 raise StorageError("Bytes of this upload were lost on the disk.") from None
         else:
             disk.move(data, place, below=self._paths.root)
-        disk.remove_tree(self._paths.chunks(upload))
+        disk.remove_files(self._paths.chunks(upload))
         return str(place)
 
     def _delete(self, upload: Upload) -> None:
         self._paths.data(upload).unlink(missing_ok=True)
-        disk.remove_tree(self._paths.chunks(upload))
+        disk.remove_files(self._paths.chunks(upload))
         if upload.is_file:
             place = self._paths.place(upload)
             place.unlink(missing_ok=True)
@@ -205,6 +205,7 @@ class LocalStorage:
                     for chunk in disk.names(folder / name):
                         if chunk.endswith(".tmp"):
                             count += disk.remove_older(folder / name / chunk, before)
+                    disk.remove_empty(folder / name)
         return count
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tusd_py.errors import StorageError
+from tusd_py.errors import StorageError, UploadError
 from tusd_py.interfaces import ChunkWriter, Writer
 from tusd_py.storage import disk
 from tusd_py.storage.paths import Paths
@@ -48,6 +48,7 @@ class _LocalWriter:
         self._fd = fd
         self._upload = upload
         self._position = upload.offset
+        self._kept = upload.offset
 
     async def write(self, block: bytes) -> None:
         await in_thread(disk.write_all, self._fd, block, self._position)
@@ -61,20 +62,22 @@ class _LocalWriter:
     async def commit(self, upload: Upload) -> Upload:
         if upload.offset != self._position:
             raise StorageError(f"{self._position} bytes were written, not {upload.offset}.")
-        await in_thread(disk.replace, self._paths.info(upload), encode(upload), durable=False)
+        before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
+        try:
+            await in_thread(disk.replace, self._paths.info(upload), encode(upload), durable=False)
+        except UploadError:
+            self._kept = before
+            raise
         self._upload = upload
         return upload
 
     def close(self) -> None:
-        """Discard what was not committed."""
+        """Cut off what was not committed."""
         try:
-            if self._position != self._upload.offset or self._has_surplus():
-                os.ftruncate(self._fd, self._upload.offset)
+            if os.fstat(self._fd).st_size > self._kept:
+                os.ftruncate(self._fd, self._kept)
         finally:
             os.close(self._fd)
-
-    def _has_surplus(self) -> bool:
-        return os.fstat(self._fd).st_size > self._upload.offset
 
     def _absorb(self, source: Upload | int) -> Chunk:
         if isinstance(source, Upload):

@@ -128,7 +128,7 @@ def _require_sense(upload: Upload) -> None:
     """What holds for every upload, whoever wrote the record."""
     if not (is_upload_id(upload.id) and is_segment(upload.owner) and is_segment(upload.file_id)):
         raise ValueError("names")
-    if upload.filename != safe_filename(upload.filename):
+    if not upload.filename or upload.filename != safe_filename(upload.filename):
         raise ValueError("filename")
     if upload.length is not None and upload.offset > upload.length:
         raise ValueError("length")
