@@ -70,7 +70,7 @@ def load_config(
     `flags` are named as the fields; an empty text counts as not given.
     Raises `SettingError`, one line that names the variable and says what would be right.
     """
-    file = dotenv_values(dotenv) if dotenv is not None and dotenv.is_file() else {}
+    file = _dotenv(dotenv) if dotenv is not None and dotenv.is_file() else {}
     raw = {}
     for each in fields(Config):
         variable = each.name.upper()
@@ -102,6 +102,14 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _dotenv(path: Path) -> Mapping[str, str | None]:
+    """The lines of a file .env, taken as they are: `$` in a secret stands for itself."""
+    try:
+        return dotenv_values(path, interpolate=False)
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{path} cannot be read; make it a text file in UTF-8.") from error
+
+
 def _read(raw: dict[str, str]) -> Config:
     _require_backend(raw)
     if "main_service_jwt_public_key" not in raw and "main_service_jwt_public_key_file" in raw:
@@ -127,7 +135,7 @@ def _value(each: Field[object], text: str | None) -> object:
 
 def _key_file(name: str) -> str:
     try:
-        return Path(name).read_text()
+        return read.path(name).read_text()
     except (OSError, ValueError) as error:
         raise SettingError(
             f"MAIN_SERVICE_JWT_PUBLIC_KEY_FILE: {name} cannot be read; name a PEM file."

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from tusd_py.errors import UploadError
 from tusd_py.events import Completed, Expired
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
@@ -42,14 +43,24 @@ class Finisher:
             await self._storage.save(done)
             return done
         async with self._locker.lock(upload.place, wanted=ignore):
-            for other in await self._storage.others_at_place(upload):
-                ending = Ending(why=End.REPLACED, at=self._now())
-                await self._storage.save(replace(other, ending=ending))
-            location = await self._storage.assemble(upload)
+            location = await self._replacing(upload)
             done = replace(upload, completion=Completion(at=self._now(), location=location))
             await self._events.emit(Completed(done))
             await self._storage.save(done)
         return done
+
+    async def _replacing(self, upload: Upload) -> str:
+        """Make the file; earlier uploads whose file it replaces are gone, unless it fails."""
+        others = await self._storage.others_at_place(upload)
+        ending = Ending(why=End.REPLACED, at=self._now())
+        try:
+            for other in others:
+                await self._storage.save(replace(other, ending=ending))
+            return await self._storage.assemble(upload)
+        except UploadError:
+            for other in others:
+                await self._storage.save(other)
+            raise
 
     async def resume_finish(self, upload: Upload) -> bool:
         """Finish an upload that a crash left full; False when somebody is at work on it."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from tusd_py.setting_types import LogFormat, LogLevel
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = re.compile(r"[!#-~]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -16,7 +17,7 @@ class _TextFormatter(logging.Formatter):
     """`time level event name=value ...`"""
 
     def format(self, record: logging.LogRecord) -> str:
-        parts = [_time(record), record.levelname.lower(), record.getMessage()]
+        parts = [_time(record), record.levelname.lower(), _one_line(record.getMessage())]
         parts += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
         if record.exc_info:
             parts.append("\n" + self.formatException(record.exc_info))
@@ -50,6 +51,11 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _one_line(text: str) -> str:
+    """A text that cannot begin a line of its own."""
+    return _CONTROL.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _plain(value: object) -> str:

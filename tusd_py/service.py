@@ -1,5 +1,6 @@
 """UploadService: all that can be done with an upload, and the only writer of uploads."""
 
+import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from tusd_py.errors import (
     BodyError,
     BodyStopped,
     ChecksumMismatch,
+    StorageError,
     TooLarge,
     UploadError,
     UploadNotFound,
@@ -129,13 +131,13 @@ class UploadService:
                     for partial in partials:
                         await writer.absorb(partial)
                     upload = await writer.commit(self._patched(upload, length))
+                return await self.finisher.finish(upload)
             except UploadNotFound as error:
                 await self.storage.forget(upload)
                 raise BadRequest("Upload-Concat: a partial upload is gone.") from error
             except UploadError:
                 await self.storage.forget(upload)
                 raise
-            return await self.finisher.finish(upload)
 
     async def find(self, owner: str, upload_id: str) -> Upload:
         """The upload with an offset that can be used at once: a running append is ended."""
@@ -169,6 +171,9 @@ class UploadService:
         """Remove an upload and its file. A running append is ended first."""
         async with self.hold(upload_id, None):
             upload = await self.alive(owner, upload_id)
+            if upload.is_full:  # a crash may have come between the file and its flag
+                with contextlib.suppress(StorageError):
+                    upload = await self.finisher.finish(upload)
             async with self.locker.lock(upload.place, wanted=ignore):
                 upload = await self.alive(owner, upload_id)
                 await self.finisher.remove(upload, End.TERMINATED)

@@ -50,13 +50,18 @@ class LogLevel(Enum):
 
 
 def text(value: str) -> str:
-    """Any text."""
+    """Any text but spaces."""
+    if not value.strip():
+        raise ValueError("give a text.")
     return value.strip()
 
 
 def path(value: str) -> Path:
     """A path, made absolute."""
-    return Path(value).expanduser().absolute()
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("give a folder or file; there is no such user's home.") from None
 
 
 def port(value: str) -> int:
@@ -129,7 +134,7 @@ def algorithm(value: str) -> str:
 
 def public_key(value: str) -> str:
     """An RSA public key of at least 2048 bits, in PEM."""
-    pem = value.strip().replace("\\n", "\n")
+    pem = value.replace("\\n", "\n").strip()
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
@@ -151,7 +156,10 @@ def base_path(value: str) -> str:
 def http_url(value: str) -> str:
     """An http or https address without a trailing slash."""
     stripped = value.strip().rstrip("/")
-    parts = urlsplit(stripped)
+    try:
+        parts = urlsplit(stripped)
+    except ValueError:
+        raise ValueError("give an address such as https://example.org.") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("give an address such as https://example.org.")
     return stripped

@@ -64,7 +64,15 @@ async def _sweep_one(service: UploadService, upload: Upload, report: Report) -> 
         if upload.ending.at + service.limits.expires_after <= now:
             await service.storage.forget(upload)
             report.forgotten += 1
-    elif upload.is_full and upload.completion is None:
-        report.finished += await service.finisher.resume_finish(upload)
-    elif upload.will_expire and upload.expires_at <= now:
+        return
+    is_over = upload.will_expire and upload.expires_at <= now
+    if upload.is_full and upload.completion is None:
+        try:
+            report.finished += await service.finisher.resume_finish(upload)
+        except UploadError:
+            if not is_over:
+                raise
+        else:
+            return
+    if is_over:
         report.expired += await service.finisher.expire(upload)

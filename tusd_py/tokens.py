@@ -48,7 +48,7 @@ def make_token(
     }
     try:
         return jwt.encode(claims, private_key, algorithm="RS256")
-    except jwt.InvalidKeyError as error:
+    except (jwt.InvalidKeyError, AttributeError, TypeError, ValueError) as error:
         raise ValueError("the key is no RSA private key in PEM") from error
 
 

@@ -69,9 +69,21 @@ async def chunk_form(
     if form.has_texts():
         yield form.result(_FormBody(form, body))
         return
-    async with aiofiles.tempfile.TemporaryFile("w+b", dir=spool) as file:
+    async with _unnamed_file(spool) as file:
         size = await _spool(form, file, max_size)
         yield form.result(_SpooledBody(file, size))
+
+
+@asynccontextmanager
+async def _unnamed_file(folder: Path) -> AsyncIterator[_AsyncFile]:
+    try:
+        file = await aiofiles.tempfile.TemporaryFile("w+b", dir=folder)
+    except OSError as error:
+        raise from_os(error) from error
+    try:
+        yield file
+    finally:
+        await file.close()
 
 
 class _Mark(Enum):

@@ -104,7 +104,7 @@ def metadata(headers: Headers) -> Metadata | None:
 
 def checksum(headers: Headers) -> Checksum | None:
     """Upload-Checksum: the name of an algorithm, a space, the digest in Base64."""
-    if "Upload-Checksum" in (single(headers, "Trailer") or ""):
+    if "upload-checksum" in ",".join(headers.getall("Trailer", [])).lower():
         raise BadRequest("Upload-Checksum: send it as a header; trailers are not read.")
     value = single(headers, "Upload-Checksum")
     if value is None:
