@@ -75,7 +75,7 @@ def load_config(
     for each in fields(Config):
         variable = each.name.upper()
         value = flags.get(each.name) or environ.get(variable) or file.get(variable)
-        if value:
+        if value and value.strip():
             raw[each.name] = value
     return _read(raw)
 
