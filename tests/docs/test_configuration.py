@@ -82,7 +82,7 @@ def test_env_example_works_once_filled_in(tmp_path: Path) -> None:
     """Copied, with its placeholders replaced, .env.example starts a server on local storage."""
     config = loaded(filled(ENV_EXAMPLE.read_text(), **REQUIRED), tmp_path)
 
-    assert config.main_service_jwt_public_key == PUBLIC_PEM
+    assert config.main_service_jwt_public_key == PUBLIC_PEM.strip()
     assert config.expected_jwt_issuer == "main-service"
     assert config == load_config({}, REQUIRED, None)
 
