@@ -27,7 +27,7 @@ from tusd_py.finisher import ignore
 from tusd_py.interfaces import Body
 from tusd_py.receiving import digest_of, receive_chunk, same_as
 from tusd_py.service import UploadService
-from tusd_py.upload import Chunk, Final, Upload, room, with_chunk
+from tusd_py.upload import Chunk, Final, Upload, room, upload_key, with_chunk
 
 NAMED = 100
 """At most so many missing chunks are named in a refusal."""
@@ -51,7 +51,7 @@ class ChunkAssembler:
             if await self._append_in_turn(owner, upload_id, index, body):
                 return
             upload = await self._writable(owner, upload_id)
-            if index < len(upload.chunks) or upload.completion is not None:
+            if index < len(upload.chunks) or upload.is_full:
                 await self._compare(upload, index, body)
                 return
             chunk = await self._stage(upload, index, body)
@@ -69,7 +69,7 @@ class ChunkAssembler:
             raise IdMismatch("main_service_file_id is not the one this upload began with.")
         if upload.is_partial:
             raise UploadUnfinished("A partial upload becomes a file by concatenation only.")
-        async with self._service.hold(upload_id, None, patience=1.0):
+        async with self._service.hold(owner, upload_id, None, patience=1.0):
             upload = await self._writable(owner, upload_id)
             if upload.completion is not None:
                 _require_count(upload, total)
@@ -83,20 +83,20 @@ class ChunkAssembler:
 
     async def _writable(self, owner: str, upload_id: str) -> Upload:
         upload = await self._service.alive(owner, upload_id)
-        if isinstance(upload.concat, Final):
+        if isinstance(upload.concat, Final) and upload.completion is None:
             raise Forbidden("A concatenated upload takes no chunks.")
         return upload
 
     async def _append_in_turn(self, owner: str, upload_id: str, index: int, body: Body) -> bool:
         """Append the chunk if it is the next one and nobody else is at work; tells whether."""
         upload = await self._writable(owner, upload_id)
-        if index != len(upload.chunks) or upload.completion is not None:
+        if index != len(upload.chunks) or upload.is_full:
             return False
-        async with self._locker.try_lock(upload_id, wanted=body.stop) as is_held:
+        async with self._locker.try_lock(upload_key(owner, upload_id), wanted=body.stop) as is_held:
             if not is_held:
                 return False
             upload = await self._writable(owner, upload_id)
-            if index != len(upload.chunks) or upload.completion is not None:
+            if index != len(upload.chunks) or upload.is_full:
                 return False
             space = await self._space(upload, index)
             async with self._storage.writer(upload, atomic=True) as writer:
@@ -133,6 +133,8 @@ class ChunkAssembler:
             chunk = await receive_chunk(body, writer, space=space)
             async with self._counting(upload):
                 upload = await self._service.alive(upload.owner, upload.id)
+                if index < len(upload.chunks):
+                    return chunk
                 if upload.completion is not None:
                     raise ChunkConflict(f"The file became complete without a chunk {index}.")
                 _require_fits(chunk.size, await self._space(upload, index))
@@ -146,7 +148,7 @@ class ChunkAssembler:
             await self._absorb_waiting(owner, upload_id)
             return
         try:
-            async with self._service.hold(upload_id, None, patience=1.0):
+            async with self._service.hold(owner, upload_id, None, patience=1.0):
                 upload = await self._writable(owner, upload_id)
                 if index < len(upload.chunks):  # a twin came first
                     await self._storage.unstage(upload, index)
@@ -163,7 +165,9 @@ class ChunkAssembler:
             upload = await self._storage.load(owner, upload_id)
             if not await self._is_next_waiting(upload):
                 return
-            async with self._locker.try_lock(upload_id, wanted=ignore) as is_held:
+            async with self._locker.try_lock(
+                upload_key(owner, upload_id), wanted=ignore
+            ) as is_held:
                 if not is_held:
                     return
                 upload = await self._storage.load(owner, upload_id)
@@ -203,7 +207,7 @@ class ChunkAssembler:
         if room(upload, self._service.limits.max_size) is None:
             yield
             return
-        async with self._locker.lock(f"{upload.id}/chunks", wanted=ignore):
+        async with self._locker.lock(f"{upload.key}/chunks", wanted=ignore):
             yield
 
     async def _finish_if_full(self, upload: Upload) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from tusd_py.errors import UploadError
+from tusd_py.errors import UploadError, UploadGone
 from tusd_py.events import Completed, Expired
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
@@ -43,6 +43,11 @@ class Finisher:
             await self._storage.save(done)
             return done
         async with self._locker.lock(upload.place, wanted=ignore):
+            upload = await self._storage.load(upload.owner, upload.id)
+            if upload.ending is not None:
+                raise UploadGone("Another upload replaced this one; create a new one.")
+            if upload.completion is not None:
+                return upload
             location = await self._replacing(upload)
             done = replace(upload, completion=Completion(at=self._now(), location=location))
             await self._events.emit(Completed(done))
@@ -64,7 +69,7 @@ class Finisher:
 
     async def resume_finish(self, upload: Upload) -> bool:
         """Finish an upload that a crash left full; False when somebody is at work on it."""
-        async with self._locker.try_lock(upload.id, wanted=ignore) as is_held:
+        async with self._locker.try_lock(upload.key, wanted=ignore) as is_held:
             if not is_held:
                 return False
             upload = await self._storage.load(upload.owner, upload.id)
@@ -75,7 +80,7 @@ class Finisher:
 
     async def expire(self, upload: Upload) -> bool:
         """Remove an upload whose time is over; False when somebody is at work on it."""
-        async with self._locker.try_lock(upload.id, wanted=ignore) as is_held:
+        async with self._locker.try_lock(upload.key, wanted=ignore) as is_held:
             if not is_held:
                 return False
             upload = await self._storage.load(upload.owner, upload.id)

@@ -107,7 +107,8 @@ class Storage(Protocol):
         """The committed bytes of an upload. `UploadNotFound` when they are not there (any more)."""
 
     async def has_file(self, upload: Upload) -> bool:
-        """Whether the finished file still lies where it was put: its owner may have moved it."""
+        """Whether the upload's own finished file lies at its place: somebody may have moved it, or
+        another upload replaced it."""
 
     async def delete(self, upload: Upload) -> None:
         """Remove all bytes of an upload, staged chunks and the finished file too; keep its record.

@@ -77,7 +77,10 @@ class RunningServer:
 async def start(app: web.Application, config: Config) -> RunningServer:
     """Listen. Raises `StorageError`, or `AddressUnavailable`."""
     runner = web.AppRunner(
-        app, handle_signals=False, shutdown_timeout=config.shutdown_timeout.total_seconds()
+        app,
+        handle_signals=False,
+        # aiohttp waits that long twice: for requests to end, and for them to be cancelled.
+        shutdown_timeout=config.shutdown_timeout.total_seconds() / 2,
     )
     await runner.setup()
     assert runner.server is not None

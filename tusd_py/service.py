@@ -1,6 +1,5 @@
 """UploadService: all that can be done with an upload, and the only writer of uploads."""
 
-import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +13,6 @@ from tusd_py.errors import (
     BodyError,
     BodyStopped,
     ChecksumMismatch,
-    StorageError,
     TooLarge,
     UploadError,
     UploadNotFound,
@@ -37,6 +35,7 @@ from tusd_py.upload import (
     require_alive,
     require_within,
     room,
+    upload_key,
 )
 
 logger = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ class UploadService:
         )
         await self.storage.create(upload)
         await self.events.emit(Created(upload))
-        async with self.hold(upload.id, body):
+        async with self.hold(upload.owner, upload.id, body):
             if body is not None:
                 try:
                     upload = await self._receive(upload, body, checksum)
@@ -112,7 +111,8 @@ class UploadService:
     async def concatenate(self, new: NewUpload, final: Final) -> Upload:
         """Create the finished concatenation of finished partial uploads of the same owner.
 
-        After a failure there is no new upload; the partial ones are as they were.
+        After a failure there is no new upload, unless its file was made already: then the sweeper
+        finishes it. The partial ones are as they were.
         """
         partials = [await self._finished_partial(new.owner, each) for each in final.partials]
         length = sum(partial.offset for partial in partials)
@@ -125,7 +125,7 @@ class UploadService:
         )
         await self.storage.create(upload)
         await self.events.emit(Created(upload))
-        async with self.hold(upload.id, None):
+        async with self.hold(upload.owner, upload.id, None):
             try:
                 async with self.storage.writer(upload, atomic=True) as writer:
                     for partial in partials:
@@ -136,7 +136,8 @@ class UploadService:
                 await self.storage.forget(upload)
                 raise BadRequest("Upload-Concat: a partial upload is gone.") from error
             except UploadError:
-                await self.storage.forget(upload)
+                if not await self.storage.has_file(upload):
+                    await self.storage.forget(upload)
                 raise
 
     async def find(self, owner: str, upload_id: str) -> Upload:
@@ -144,14 +145,16 @@ class UploadService:
         upload = await self.alive(owner, upload_id)
         if upload.completion is not None:
             return upload
-        async with self.hold(upload_id, None):
+        async with self.hold(owner, upload_id, None):
             upload = await self.alive(owner, upload_id)
             return await self.finisher.finish(upload) if upload.is_full else upload
 
     async def append(self, owner: str, upload_id: str, append: Append, body: Body) -> Upload:
         """Append a body. What came of it counts even if it breaks off, unless it has a checksum."""
-        async with self.hold(upload_id, body):
+        async with self.hold(owner, upload_id, body):
             upload = await self.alive(owner, upload_id)
+            if upload.is_full:  # a crash may have come before its completion
+                upload = await self.finisher.finish(upload)
             if upload.completion is None:
                 upload = accept(upload, append, max_size=self.limits.max_size)
                 try:
@@ -169,11 +172,8 @@ class UploadService:
 
     async def terminate(self, owner: str, upload_id: str) -> None:
         """Remove an upload and its file. A running append is ended first."""
-        async with self.hold(upload_id, None):
+        async with self.hold(owner, upload_id, None):
             upload = await self.alive(owner, upload_id)
-            if upload.is_full:  # a crash may have come between the file and its flag
-                with contextlib.suppress(StorageError):
-                    upload = await self.finisher.finish(upload)
             async with self.locker.lock(upload.place, wanted=ignore):
                 upload = await self.alive(owner, upload_id)
                 await self.finisher.remove(upload, End.TERMINATED)
@@ -207,11 +207,16 @@ class UploadService:
 
     @asynccontextmanager
     async def hold(
-        self, upload_id: str, body: Body | None, patience: float = 0.0
+        self, owner: str, upload_id: str, body: Body | None, patience: float = 0.0
     ) -> AsyncIterator[None]:
-        """Hold the lock of an upload; `body` stops when somebody else wants it, or at shutdown."""
+        """Hold the lock of an upload; `body` stops when somebody else wants it, or at shutdown.
+
+        Raises `UploadNotFound` when there can be none of that id, and `UploadLocked`.
+        """
+        if not is_upload_id(upload_id):
+            raise UploadNotFound
         wanted = ignore if body is None else body.stop
-        with_lock = self.locker.lock(upload_id, wanted=wanted, patience=patience)
+        with_lock = self.locker.lock(upload_key(owner, upload_id), wanted=wanted, patience=patience)
         async with self.draining(body), with_lock:
             yield
 

@@ -42,6 +42,8 @@ async def sweep_forever(service: UploadService, *, interval: float) -> None:
             report = await sweep(service)
         except UploadError as error:
             logger.warning("sweep_failed", extra={"why": str(error)})
+        except Exception:  # a border: whatever one pass meets, the next one comes
+            logger.exception("sweep_crashed")
         else:
             if report != Report():
                 logger.info("swept", extra=_fields(report))

@@ -23,6 +23,11 @@ def is_upload_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def upload_key(owner: str, upload_id: str) -> str:
+    """The lock of an upload. The owner is part of it, so that nobody disturbs another's upload."""
+    return f"{owner}/{upload_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """One piece of a file: `size` bytes; `digest` of a REST chunk, None for PATCHed bytes."""
@@ -125,6 +130,11 @@ class Upload:
     def file_id(self) -> str:
         """The folder of the finished file."""
         return self.declared_file_id or self.id
+
+    @property
+    def key(self) -> str:
+        """What is locked to work on it."""
+        return upload_key(self.owner, self.id)
 
     @property
     def place(self) -> str:
@@ -231,6 +241,21 @@ def patched(upload: Upload, size: int, *, now: datetime, expires_after: timedelt
     return replace(
         upload, offset=upload.offset + size, chunks=chunks, expires_at=now + expires_after
     )
+
+
+def shrunk(upload: Upload, size: int) -> Upload:
+    """The upload with its first `size` bytes only: whole REST chunks, and PATCHed bytes as far as
+    they go."""
+    kept: list[Chunk] = []
+    for chunk in upload.chunks:
+        if chunk.size <= size:
+            kept.append(chunk)
+            size -= chunk.size
+            continue
+        if chunk.digest is None and size:
+            kept.append(replace(chunk, size=size))
+        break
+    return replace(upload, offset=sum(chunk.size for chunk in kept), chunks=tuple(kept))
 
 
 def with_chunk(upload: Upload, chunk: Chunk, *, now: datetime, expires_after: timedelta) -> Upload:

@@ -31,6 +31,8 @@ class FileLocker:
         self._fd = fd
         self._memory = memory
         self._timeout = timeout
+        self._taken = 0
+        self._is_closing = False
 
     @classmethod
     @asynccontextmanager
@@ -40,10 +42,17 @@ class FileLocker:
             fd = await asyncio.to_thread(_open, path)
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}.") from error
+        locker = cls(fd, memory)
         try:
-            yield cls(fd, memory)
+            yield locker
         finally:
-            os.close(fd)
+            locker.close()
+
+    def close(self) -> None:
+        """Close the lock file, once the last who holds a lock has let go."""
+        self._is_closing = True
+        if not self._taken:
+            os.close(self._fd)
 
     @asynccontextmanager
     async def lock(
@@ -117,10 +126,14 @@ class FileLocker:
             if error.errno in {errno.EAGAIN, errno.EACCES}:
                 return False
             raise StorageError(f"Uploads cannot be locked: {error.strerror}.") from error
+        self._taken += 1
         return True
 
     def _free(self, position: int) -> None:
         fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, position))
+        self._taken -= 1
+        if self._is_closing:
+            self.close()
 
     def _is_taken(self, position: int) -> bool:
         answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, position))

@@ -45,7 +45,7 @@ class MemoryLocker:
         if held is None:
             self._held[key] = _Held(wanted)
         else:
-            await self._wait(held, wanted, patience)
+            await self._wait(key, held, wanted, patience)
         try:
             yield
         finally:
@@ -63,7 +63,9 @@ class MemoryLocker:
         finally:
             self._pass_on(key)
 
-    async def _wait(self, held: _Held, wanted: Callable[[], None], patience: float) -> None:
+    async def _wait(
+        self, key: str, held: _Held, wanted: Callable[[], None], patience: float
+    ) -> None:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(turn=loop.create_future(), wanted=wanted)
         held.waiters.append(waiter)
@@ -72,22 +74,21 @@ class MemoryLocker:
             waiter.is_impatient = True
             held.ask()
 
-        timer = loop.call_later(patience, lose_patience) if patience else None
-        if timer is None:
-            lose_patience()
+        timer = loop.call_later(patience, lose_patience)
         try:
+            if not patience:
+                lose_patience()
             async with asyncio.timeout(patience + self._timeout):
                 await asyncio.shield(waiter.turn)
         except TimeoutError:
             if not self._leave(held, waiter):
                 raise UploadLocked from None
-        except asyncio.CancelledError:
+        except BaseException:
             if self._leave(held, waiter):
-                self._next(held)
+                self._pass_on(key)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     def _leave(self, held: _Held, waiter: _Waiter) -> bool:
         """Stop waiting; True when the turn had come in the same moment."""

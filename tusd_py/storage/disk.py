@@ -20,9 +20,27 @@ def probe(folder: Path) -> None:
     path.unlink()
 
 
+def open_to_read(path: Path) -> int:
+    """A descriptor for reading."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def close(fd: int) -> None:
+    """Close a descriptor."""
+    os.close(fd)
+
+
 def read(path: Path) -> bytes:
     """A whole small file."""
     return path.read_bytes()
+
+
+def size(path: Path) -> int | None:
+    """The size of a file in bytes; None if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def names(folder: Path) -> list[str]:
@@ -64,7 +82,7 @@ def write_all(fd: int, data: bytes, position: int) -> None:
 
 def copy(path: Path, to_fd: int, position: int, size: int) -> None:
     """Copy the first `size` bytes of a file to `position`."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_to_read(path)
     try:
         _copy(fd, to_fd, position, size)
     finally:
@@ -74,7 +92,7 @@ def copy(path: Path, to_fd: int, position: int, size: int) -> None:
 def copy_before_tail(path: Path, to_fd: int, position: int, tail: int) -> tuple[int, bytes]:
     """Copy all but the last `tail` bytes of a file to `position`; return how many these were, and
     the tail. The file may be replaced meanwhile: it is one version that is copied."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_to_read(path)
     try:
         size = max(0, os.fstat(fd).st_size - tail)
         _copy(fd, to_fd, position, size)
@@ -98,8 +116,8 @@ def seal(path: Path, size: int, *, may_create: bool) -> None:
 def move(source: Path, target: Path, *, below: Path) -> None:
     """Rename a file into folders made as needed, durably. Replaces an earlier file atomically."""
     for attempt in range(5):
-        made = _make_folders(target.parent, below)
         try:
+            made = _make_folders(target.parent, below)
             os.rename(source, target)
         except FileNotFoundError:  # somebody pruned the folder, empty as it was
             if attempt == 4 or not source.exists():

@@ -11,18 +11,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiofiles
-
-from tusd_py.errors import StorageError, UploadGone, UploadNotFound, from_os
+from tusd_py.errors import StorageError, UploadGone, UploadNotFound
 from tusd_py.interfaces import ChunkWriter, Content, Writer
-from tusd_py.storage import disk
+from tusd_py.storage import disk, places
 from tusd_py.storage.local_writer import DIGEST_SIZE, open_chunk_writer, open_writer
 from tusd_py.storage.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
-from tusd_py.storage.thread import in_thread
-from tusd_py.upload import Upload, is_upload_id
+from tusd_py.storage.thread import Threads
+from tusd_py.upload import Upload, is_upload_id, shrunk
 
 READ_SIZE = 1 << 20
+SMALL = 4 << 20
+"""Up to so many bytes a file is put on the medium soon."""
+
 STALE_SECONDS = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -33,23 +34,26 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._paths = Paths(root)
+        self._threads = Threads()
 
     async def check(self) -> None:
         """See `Storage.check`."""
-        await in_thread(disk.probe, self._paths.uploads)
-        await in_thread(disk.probe, self._paths.final)
+        await self._threads.run(disk.probe, self._paths.uploads)
+        await self._threads.run(disk.probe, self._paths.final)
 
     async def create(self, upload: Upload) -> None:
         """See `Storage.create`."""
-        await in_thread(self._create, upload)
+        await self._threads.run(self._create, upload)
 
     async def load(self, owner: str, upload_id: str) -> Upload:
-        """See `Storage.load`; `UploadGone` when the record is torn."""
+        """See `Storage.load`; `UploadGone` when the record is torn.
+
+        When the disk lost bytes that the record knows, the upload has those before them only.
+        """
         if not is_upload_id(upload_id):
             raise UploadNotFound
-        data = await in_thread(disk.read, self._paths.info_of(owner, upload_id))
         try:
-            upload = decode(data)
+            upload = await self._threads.run(self._load, owner, upload_id)
         except TornRecord as error:
             logger.error("torn_record", extra={"owner": owner, "upload": upload_id})
             raise UploadGone("The record of the upload is damaged; create a new one.") from error
@@ -60,75 +64,76 @@ class LocalStorage:
 
     async def save(self, upload: Upload) -> None:
         """See `Storage.save`. Completions are on the medium when this returns."""
-        await in_thread(self._save, upload)
+        await self._threads.run(self._save, upload)
 
     @asynccontextmanager
     async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
         """See `Storage.writer`. Nothing differs for an `atomic` one on disk."""
-        async with open_writer(self._paths, upload) as writer:
+        async with open_writer(self._threads, self._paths, upload) as writer:
             yield writer
 
     @asynccontextmanager
     async def stage(self, upload: Upload, index: int) -> AsyncIterator[ChunkWriter]:
         """See `Storage.stage`."""
-        async with open_chunk_writer(self._paths.chunk(upload, index)) as writer:
+        async with open_chunk_writer(self._threads, self._paths.chunk(upload, index)) as writer:
             yield writer
 
     async def staged(self, upload: Upload) -> dict[int, int]:
         """See `Storage.staged`."""
-        return await in_thread(_staged, self._paths.chunks(upload))
+        return await self._threads.run(_staged, self._paths.chunks(upload))
 
     async def unstage(self, upload: Upload, index: int) -> None:
         """See `Storage.unstage`."""
-        await in_thread(self._paths.chunk(upload, index).unlink, missing_ok=True)
+        await self._threads.run(self._paths.chunk(upload, index).unlink, missing_ok=True)
 
     async def others_at_place(self, upload: Upload) -> list[Upload]:
-        """See `Storage.others_at_place`. Reads the owner's records only if the file exists."""
-        return await in_thread(self._others_at_place, upload)
+        """See `Storage.others_at_place`."""
+        return await self._threads.run(self._others_at_place, upload)
 
     async def assemble(self, upload: Upload) -> str:
         """See `Storage.assemble`: a rename."""
-        return await in_thread(self._assemble, upload)
+        run = self._threads.run if upload.offset <= SMALL else self._threads.run_long
+        return await run(self._assemble, upload)
 
     @asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[Content]:
         """See `Storage.open`."""
-        path = self._paths.place(upload) if upload.is_file else self._paths.data(upload)
+        fd = await self._threads.run(self._open, upload)
         try:
-            file = await aiofiles.open(path, "rb", buffering=0)
-        except FileNotFoundError:
-            raise UploadNotFound from None
-        except OSError as error:
-            raise from_os(error) from error
-        try:
-            yield _LocalContent(file.fileno(), upload.offset)
+            yield _LocalContent(self._threads, fd, upload.offset)
         finally:
-            await file.close()
+            await self._threads.run(disk.close, fd)
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""
-        return await in_thread(self._paths.place(upload).is_file)
+        return await self._threads.run(self._has_file, upload)
 
     async def delete(self, upload: Upload) -> None:
         """See `Storage.delete`."""
-        await in_thread(self._delete, upload)
+        await self._threads.run(self._delete, upload)
 
     async def forget(self, upload: Upload) -> None:
         """See `Storage.forget`."""
-        await in_thread(self._delete, upload)
-        await in_thread(self._paths.info(upload).unlink, missing_ok=True)
-        await in_thread(disk.prune, self._paths.uploads / upload.owner, below=self._paths.uploads)
+        await self._threads.run(self._delete, upload)
+        await self._threads.run(self._paths.info(upload).unlink, missing_ok=True)
+        await self._threads.run(
+            disk.prune, self._paths.uploads / upload.owner, below=self._paths.uploads
+        )
 
     async def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
-        owners = [owner] if owner is not None else await in_thread(disk.names, self._paths.uploads)
+        owners = (
+            [owner]
+            if owner is not None
+            else await self._threads.run(disk.names, self._paths.uploads)
+        )
         for name in owners:
-            for upload in await in_thread(self._records, name):
+            for upload in await self._threads.run(self._records, name):
                 yield upload
 
     async def clean(self) -> int:
         """See `Storage.clean`: temporary files that nobody wrote to for an hour."""
-        return await in_thread(self._clean, time.time() - STALE_SECONDS)
+        return await self._threads.run(self._clean, time.time() - STALE_SECONDS)
 
     def _create(self, upload: Upload) -> None:
         try:
@@ -142,41 +147,61 @@ class LocalStorage:
             self._paths.info(upload), encode(upload), durable=upload.completion is not None
         )
 
-    def _others_at_place(self, upload: Upload) -> list[Upload]:
-        if not self._paths.place(upload).exists():
-            return []
-        return [
-            other
-            for other in self._records(upload.owner)
-            if other.id != upload.id
-            and other.place == upload.place
-            and (other.is_file or self._is_renamed_only(other))
-        ]
+    def _load(self, owner: str, upload_id: str) -> Upload:
+        try:
+            upload = decode(disk.read(self._paths.info_of(owner, upload_id)))
+        except FileNotFoundError:
+            if not self._paths.uploads.is_dir():
+                raise StorageError("The data folder is not there; try again later.") from None
+            raise
+        if upload.completion is not None or upload.ending is not None or not upload.offset:
+            return upload
+        size = disk.size(self._paths.data(upload))
+        if size is None:
+            is_moved = upload.is_full and places.holder(self._paths, upload) == upload.id
+            if is_moved:
+                return upload
+            size = 0
+        if size < upload.offset:
+            logger.error("bytes_lost", extra={"owner": owner, "upload": upload_id, "size": size})
+            return shrunk(upload, size)
+        return upload
 
-    def _is_renamed_only(self, upload: Upload) -> bool:
-        """Whether a crash came between the rename and the record of a completion."""
-        return upload.ending is None and upload.is_full and not self._paths.data(upload).exists()
+    def _open(self, upload: Upload) -> int:
+        if upload.is_file:
+            return places.open_own(self._paths, upload)
+        return disk.open_to_read(self._paths.data(upload))
+
+    def _has_file(self, upload: Upload) -> bool:
+        return self._paths.place(upload).is_file() and places.is_own(self._paths, upload)
+
+    def _others_at_place(self, upload: Upload) -> list[Upload]:
+        upload_id = places.holder(self._paths, upload)
+        if upload_id is None or upload_id == upload.id or not is_upload_id(upload_id):
+            return []
+        try:
+            other = decode(disk.read(self._paths.info_of(upload.owner, upload_id)))
+        except (FileNotFoundError, TornRecord, StorageError):
+            return []
+        return [other] if other.ending is None and other.place == upload.place else []
 
     def _assemble(self, upload: Upload) -> str:
-        place = self._paths.place(upload)
         data = self._paths.data(upload)
-        try:
-            disk.seal(data, upload.offset, may_create=upload.offset == 0)
-        except FileNotFoundError:
-            if not place.exists():
-                raise StorageError("Bytes of this upload were lost on the disk.") from None
-        else:
-            disk.move(data, place, below=self._paths.root)
+        with contextlib.suppress(FileNotFoundError):
+            disk.seal(data, upload.offset, may_create=self._is_missing_and_empty(upload))
+        places.occupy(self._paths, upload, data)
         disk.remove_files(self._paths.chunks(upload))
-        return str(place)
+        return str(self._paths.place(upload))
+
+    def _is_missing_and_empty(self, upload: Upload) -> bool:
+        """Whether the file of an empty upload was never made."""
+        return upload.offset == 0 and places.holder(self._paths, upload) != upload.id
 
     def _delete(self, upload: Upload) -> None:
         self._paths.data(upload).unlink(missing_ok=True)
         disk.remove_files(self._paths.chunks(upload))
-        if upload.is_file:
-            place = self._paths.place(upload)
-            place.unlink(missing_ok=True)
-            disk.prune(place.parent, below=self._paths.final)
+        if upload.is_full and not upload.is_partial:
+            places.vacate(self._paths, upload)
 
     def _records(self, owner: str) -> list[Upload]:
         found = []
@@ -212,7 +237,8 @@ class LocalStorage:
 class _LocalContent:
     """See `Content`."""
 
-    def __init__(self, fd: int, size: int) -> None:
+    def __init__(self, threads: Threads, fd: int, size: int) -> None:
+        self._threads = threads
         self._fd = fd
         self._size = size
 
@@ -222,7 +248,7 @@ class _LocalContent:
 
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         while start < stop:
-            block = await in_thread(os.pread, self._fd, min(READ_SIZE, stop - start), start)
+            block = await self._threads.run(os.pread, self._fd, min(READ_SIZE, stop - start), start)
             if not block:
                 raise StorageError("The file is shorter than its upload was.")
             yield block

@@ -11,7 +11,7 @@ from tusd_py.interfaces import ChunkWriter, Writer
 from tusd_py.storage import disk
 from tusd_py.storage.paths import Paths
 from tusd_py.storage.record import encode
-from tusd_py.storage.thread import in_thread
+from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 
 DIGEST_SIZE = 16
@@ -19,31 +19,32 @@ DIGEST_SIZE = 16
 
 
 @asynccontextmanager
-async def open_writer(paths: Paths, upload: Upload) -> AsyncIterator[Writer]:
+async def open_writer(threads: Threads, paths: Paths, upload: Upload) -> AsyncIterator[Writer]:
     """Append to an upload; what is not committed at the end is cut off."""
-    fd = await in_thread(_open_data, paths.data(upload), upload.offset)
-    writer = _LocalWriter(paths, fd, upload)
+    fd = await threads.run(_open_data, paths.data(upload), upload.offset)
+    writer = _LocalWriter(threads, paths, fd, upload)
     try:
         yield writer
     finally:
-        await in_thread(writer.close)
+        await threads.run(writer.close)
 
 
 @asynccontextmanager
-async def open_chunk_writer(path: Path) -> AsyncIterator[ChunkWriter]:
+async def open_chunk_writer(threads: Threads, path: Path) -> AsyncIterator[ChunkWriter]:
     """Write a chunk beside `path`, which it replaces when it is whole."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    fd = await in_thread(_open_staged, temporary)
+    fd = await threads.run(_open_staged, temporary)
     try:
-        yield _LocalChunkWriter(fd, temporary, path)
+        yield _LocalChunkWriter(threads, fd, temporary, path)
     finally:
-        await in_thread(_close_staged, fd, temporary)
+        await threads.run(_close_staged, fd, temporary)
 
 
 class _LocalWriter:
     """See `Writer`."""
 
-    def __init__(self, paths: Paths, fd: int, upload: Upload) -> None:
+    def __init__(self, threads: Threads, paths: Paths, fd: int, upload: Upload) -> None:
+        self._threads = threads
         self._paths = paths
         self._fd = fd
         self._upload = upload
@@ -51,11 +52,11 @@ class _LocalWriter:
         self._kept = upload.offset
 
     async def write(self, block: bytes) -> None:
-        await in_thread(disk.write_all, self._fd, block, self._position)
+        await self._threads.run(disk.write_all, self._fd, block, self._position)
         self._position += len(block)
 
     async def absorb(self, source: Upload | int) -> Chunk:
-        chunk = await in_thread(self._absorb, source)
+        chunk = await self._threads.run_long(self._absorb, source)
         self._position += chunk.size
         return chunk
 
@@ -64,7 +65,9 @@ class _LocalWriter:
             raise StorageError(f"{self._position} bytes were written, not {upload.offset}.")
         before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
         try:
-            await in_thread(disk.replace, self._paths.info(upload), encode(upload), durable=False)
+            await self._threads.run(
+                disk.replace, self._paths.info(upload), encode(upload), durable=False
+            )
         except UploadError:
             self._kept = before
             raise
@@ -93,26 +96,27 @@ class _LocalWriter:
 class _LocalChunkWriter:
     """See `ChunkWriter`."""
 
-    def __init__(self, fd: int, temporary: Path, path: Path) -> None:
+    def __init__(self, threads: Threads, fd: int, temporary: Path, path: Path) -> None:
+        self._threads = threads
         self._fd = fd
         self._temporary = temporary
         self._path = path
         self._position = 0
 
     async def write(self, block: bytes) -> None:
-        await in_thread(disk.write_all, self._fd, block, self._position)
+        await self._threads.run(disk.write_all, self._fd, block, self._position)
         self._position += len(block)
 
     async def commit(self, chunk: Chunk) -> None:
         if chunk.digest is None or len(chunk.digest) != DIGEST_SIZE:
             raise StorageError("A chunk that waits needs its digest.")
-        await in_thread(disk.write_all, self._fd, chunk.digest, self._position)
-        await in_thread(os.rename, self._temporary, self._path)
+        await self._threads.run(disk.write_all, self._fd, chunk.digest, self._position)
+        await self._threads.run(os.rename, self._temporary, self._path)
 
 
 def _open_data(path: Path, offset: int) -> int:
     """Open the bytes of an upload and cut off what was never committed."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if offset else os.O_CREAT), 0o644)
     try:
         size = os.fstat(fd).st_size
         if size < offset:
@@ -126,11 +130,13 @@ def _open_data(path: Path, offset: int) -> int:
 
 
 def _open_staged(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    for _ in range(5):  # the sweeper may remove the folder, empty as it is
+        try:
+            return os.open(path, flags, 0o644)
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
+    return os.open(path, flags, 0o644)
 
 
 def _close_staged(fd: int, temporary: Path) -> None:

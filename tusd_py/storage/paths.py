@@ -1,5 +1,6 @@
 """What lies where in the data folder of local storage."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ class Paths:
     """uploads/{owner}/{id}.info           the record
     uploads/{owner}/{id}.data           the bytes, renamed to the finished file
     uploads/{owner}/{id}.chunks/{index} REST chunks before their turn, each followed by its digest
+    uploads/{owner}/{place}.place       the id of the upload whose file lies at a place
     final/{owner}/{file_id}/{filename}  finished files
     """
 
@@ -45,6 +47,11 @@ class Paths:
     def chunk(self, upload: Upload, index: int) -> Path:
         """The chunk that waits under an index."""
         return self.chunks(upload) / str(index)
+
+    def claim(self, upload: Upload) -> Path:
+        """Whose file lies at the place of an upload; a digest stands for the place."""
+        digest = hashlib.blake2b(upload.place.encode(), digest_size=16).hexdigest()
+        return self.uploads / upload.owner / f"{digest}.place"
 
     def place(self, upload: Upload) -> Path:
         """The finished file."""

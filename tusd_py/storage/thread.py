@@ -1,7 +1,10 @@
 """Blocking calls in threads, their errors in our words: the border to the operating system."""
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from tusd_py.errors import UploadNotFound, from_os
@@ -9,17 +12,42 @@ from tusd_py.errors import UploadNotFound, from_os
 P = ParamSpec("P")
 T = TypeVar("T")
 
+SHORT = 16
+"""Threads for calls that end soon."""
 
-async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call to the disk in a thread and translate its errors; absence is `UploadNotFound`.
+LONG = 4
+"""Threads for calls that take as long as a file is large: copies, and putting it on the medium."""
 
-    Ends only when the call has ended, even if cancelled: no thread ever uses a closed descriptor.
-    """
-    running = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+
+class Threads:
+    """Two pools, so that no large file keeps the small calls waiting."""
+
+    def __init__(self) -> None:
+        self._short = ThreadPoolExecutor(SHORT, thread_name_prefix="disk")
+        self._long = ThreadPoolExecutor(LONG, thread_name_prefix="disk-long")
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that ends soon and translate its errors; absence is `UploadNotFound`.
+
+        Ends only when the call has ended, however often it is cancelled: no thread ever uses a
+        closed descriptor, and no lock is let go while a thread writes.
+        """
+        return await _ended(self._short, functools.partial(call, *args, **kwargs))
+
+    async def run_long(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for a call that may take long."""
+        return await _ended(self._long, functools.partial(call, *args, **kwargs))
+
+
+async def _ended(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    running = asyncio.get_running_loop().run_in_executor(pool, call)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()
         raise
     except FileNotFoundError as error:
         raise UploadNotFound from error

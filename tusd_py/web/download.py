@@ -1,5 +1,7 @@
 """GET of a finished upload: ranges and conditions (RFC 9110, 13 and 14), a safe file name."""
 
+import asyncio
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,10 +10,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from tusd_py.errors import UploadError
 from tusd_py.interfaces import Content
 from tusd_py.upload import Upload
 from tusd_py.web.errors import RangeNotSatisfiable
 from tusd_py.web.tus_headers import http_date
+
+logger = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))[ \t]*", re.I)
 _TYPE = re.compile(
@@ -25,8 +30,12 @@ _ACTIVE = re.compile(
 Opened = AbstractAsyncContextManager[tuple[Upload, Content]]
 
 
-async def send(request: web.Request, opened: Opened) -> web.StreamResponse:
-    """Answer a GET or HEAD with the bytes of a finished upload."""
+async def send(request: web.Request, opened: Opened, *, idle: float) -> web.StreamResponse:
+    """Answer a GET or HEAD with the bytes of a finished upload.
+
+    The connection is cut when the client takes nothing for `idle` seconds, or when the storage
+    fails in the middle: a short answer must not look like a whole one.
+    """
     async with opened as (upload, content):
         etag = f'"{upload.id}"'
         modified = upload.completion.at if upload.completion else upload.created_at
@@ -50,10 +59,17 @@ async def send(request: web.Request, opened: Opened) -> web.StreamResponse:
         response = web.StreamResponse(status=206 if span else 200, headers=headers)
         response.content_length = stop - start
         await response.prepare(request)
-        if request.method != "HEAD":
-            async for block in content.read(start, stop):
-                await response.write(block)
-        await response.write_eof()
+        try:
+            if request.method != "HEAD":
+                async for block in content.read(start, stop):
+                    async with asyncio.timeout(idle):
+                        await response.write(block)
+            await response.write_eof()
+        except (TimeoutError, UploadError) as error:
+            logger.warning("download_cut", extra={"upload": upload.id, "why": str(error)})
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("The download was cut.") from error
         return response
 
 

@@ -7,7 +7,7 @@ otherwise no byte of it is kept here.
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -83,7 +83,8 @@ async def _unnamed_file(folder: Path) -> AsyncIterator[_AsyncFile]:
     try:
         yield file
     finally:
-        await file.close()
+        with suppress(OSError):  # what could not be written has been told
+            await file.close()
 
 
 class _Mark(Enum):

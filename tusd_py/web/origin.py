@@ -11,7 +11,6 @@ from tusd_py.setting_types import Network
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _PORT = re.compile(r"[0-9]{1,5}")
-_PAIR = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^;,\s"]*))')
 
 
 class PublicAddress:
@@ -61,17 +60,22 @@ class PublicAddress:
         return any(address in network for network in self._trusted)
 
     def _forwarded(self, request: web.Request) -> dict[str, str]:
-        """What the nearest proxy says: RFC 7239, else X-Forwarded-*. The first value is the
+        """What the proxies say: X-Forwarded-*, else Forwarded (RFC 7239). The first value is the
         one nearest to the client, and all proxies on the way are the operator's."""
-        said = {}
+        forwarded = request.headers.get("Forwarded", "").partition(",")[0]
+        said = dict(_pair(text) for text in forwarded[:1024].split(";"))
+        said = {name: said[name] for name in ("proto", "host") if name in said}
         for name in ("Proto", "Host", "Port", "Prefix"):
             value = request.headers.get(f"X-Forwarded-{name}")
             if value:
                 said[name.lower()] = value.partition(",")[0].strip()
-        forwarded = request.headers.get("Forwarded", "").partition(",")[0]
-        for match in _PAIR.finditer(forwarded):
-            said[match[1].lower()] = match[2] if match[2] is not None else match[3]
         return said
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """A forwarded-pair: its name in lower case, its value without quotes."""
+    name, _, value = text.partition("=")
+    return name.strip().lower(), value.strip().strip('"')
 
 
 def _with_port(host: str, port: str, scheme: str) -> str:

@@ -91,7 +91,10 @@ class RestFace:
         body = RequestBody(request, idle=self._idle)
         max_size = self._service.limits.max_size
         content_type = request.headers.get("Content-Type", "")
-        async with chunk_form(body, content_type, spool=self._spool, max_size=max_size) as form:
+        async with (
+            self._service.draining(body),
+            chunk_form(body, content_type, spool=self._spool, max_size=max_size) as form,
+        ):
             if _DIGITS.fullmatch(form.chunk_index) is None:
                 raise BadRequest("chunk_index: send a whole number from 0, in digits.")
 
@@ -133,10 +136,11 @@ class RestFace:
             raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
         body = RequestBody(request, idle=self._idle)
         data = b""
-        while block := await body.read():
-            data += block
-            if len(data) > MAX_JSON:
-                raise BadRequest(f"The JSON is longer than {MAX_JSON} bytes.")
+        async with self._service.draining(body):
+            while block := await body.read():
+                data += block
+                if len(data) > MAX_JSON:
+                    raise BadRequest(f"The JSON is longer than {MAX_JSON} bytes.")
         try:
             fields = json.loads(data.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):

@@ -89,7 +89,7 @@ class TusFace:
             case "DELETE":
                 return await self._terminate(owner, upload_id)
             case _:
-                return await send(request, self._service.open(owner, upload_id))
+                return await send(request, self._service.open(owner, upload_id), idle=self._idle)
 
     def _options(self) -> web.Response:
         headers = {

@@ -1,0 +1,816 @@
+"""What `Storage`, `Writer`, `ChunkWriter` and `Content` promise, as functions."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tests.fakes import Fault
+from tests.uploads import NOW, UPLOAD, chunk, completed, fresh, grown
+from tusd_py.errors import NoSpace, StorageError, UploadNotFound
+from tusd_py.interfaces import Storage
+from tusd_py.upload import End, Ending, Upload
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageUnderTest:
+    """A storage, a way to let it fail, and one that sees the same data after a restart."""
+
+    storage: Storage
+    failing: Callable[[Fault], AbstractContextManager[None]]
+    restarted: Callable[[], Storage]
+
+    async def kept(self, data: bytes, upload: Upload = UPLOAD) -> Upload:
+        """A new upload that has these bytes."""
+        upload = fresh(upload)
+        await self.storage.create(upload)
+        async with self.storage.writer(upload, atomic=False) as writer:
+            await writer.write(data)
+            return await writer.commit(grown(upload, len(data)))
+
+    async def finished(self, data: bytes, upload: Upload = UPLOAD) -> Upload:
+        """A new upload that became a file."""
+        full = await self.kept(data, upload)
+        done = completed(full, await self.storage.assemble(full))
+        await self.storage.save(done)
+        return done
+
+    async def stage(self, upload: Upload, index: int, data: bytes) -> None:
+        """Let a chunk wait."""
+        async with self.storage.stage(upload, index) as writer:
+            await writer.write(data)
+            await writer.commit(chunk(data))
+
+    async def content(self, upload: Upload) -> bytes:
+        """All committed bytes."""
+        async with self.storage.open(upload) as content:
+            return b"".join([block async for block in content.read(0, content.size)])
+
+    async def ids(self, owner: str | None = None) -> set[str]:
+        """Ids of the uploads that are listed."""
+        return {upload.id async for upload in self.storage.uploads(owner)}
+
+
+Promise = Callable[[StorageUnderTest], Awaitable[None]]
+PROMISES: list[Promise] = []
+
+
+def promise(function: Promise) -> Promise:
+    """Make a function part of the contract."""
+    PROMISES.append(function)
+    return function
+
+
+# --- records
+
+
+@promise
+async def check_returns_when_the_storage_can_be_written_to(subject: StorageUnderTest) -> None:
+    """`check` returns if the storage can be written to, also for the second time."""
+    await subject.storage.check()
+
+    await subject.storage.check()
+
+
+@promise
+async def a_created_upload_is_loaded_as_it_was(subject: StorageUnderTest) -> None:
+    """`load` returns what `create` kept, also after a restart."""
+    upload = fresh()
+    await subject.storage.create(upload)
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.restarted().load(upload.owner, upload.id) == upload
+
+
+@promise
+async def an_unknown_upload_is_not_found(subject: StorageUnderTest) -> None:
+    """`load` raises `UploadNotFound` when there is none of that id."""
+    with pytest.raises(UploadNotFound):
+        await subject.storage.load("42", UPLOAD.id)
+
+
+@promise
+async def an_upload_of_another_owner_is_not_found(subject: StorageUnderTest) -> None:
+    """`load` raises `UploadNotFound` when the upload is another owner's."""
+    upload = fresh()
+    await subject.storage.create(upload)
+
+    with pytest.raises(UploadNotFound):
+        await subject.storage.load("43", upload.id)
+
+
+@promise
+async def save_replaces_the_record(subject: StorageUnderTest) -> None:
+    """`save` replaces the record; the bytes stay as they are."""
+    upload = await subject.kept(b"hello")
+    changed = replace(upload, filename="other.mp3")
+    await subject.storage.save(changed)
+
+    assert await subject.storage.load(upload.owner, upload.id) == changed
+    assert await subject.content(changed) == b"hello"
+
+
+@promise
+async def uploads_are_listed_by_owner(subject: StorageUnderTest) -> None:
+    """`uploads` gives all uploads, or those of one owner."""
+    mine, other = fresh(), fresh(replace(UPLOAD, owner="43"))
+    await subject.storage.create(mine)
+    await subject.storage.create(other)
+
+    assert await subject.ids() == {mine.id, other.id}
+    assert await subject.ids("42") == {mine.id}
+    assert await subject.ids("44") == set()
+
+
+@promise
+async def failure_is_not_absence(subject: StorageUnderTest) -> None:
+    """A storage that cannot be reached is `StorageError` for every call; nothing is lost by it."""
+    upload = await subject.kept(b"hello")
+    with subject.failing(Fault.UNREACHABLE):
+        for call in (
+            subject.storage.check(),
+            subject.storage.load(upload.owner, upload.id),
+            subject.storage.create(fresh()),
+            subject.storage.save(upload),
+            subject.storage.staged(upload),
+            subject.content(upload),
+            subject.kept(b"more"),
+        ):
+            with pytest.raises(StorageError):
+                await call
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"hello"
+
+
+# --- appending
+
+
+@promise
+async def committed_bytes_can_be_read(subject: StorageUnderTest) -> None:
+    """What was committed is there, also after a restart."""
+    upload = await subject.kept(b"hello")
+
+    assert await subject.content(upload) == b"hello"
+    assert await subject.restarted().load(upload.owner, upload.id) == upload
+
+
+@promise
+async def a_writer_goes_on_at_the_offset(subject: StorageUnderTest) -> None:
+    """The next writer appends to what was committed."""
+    upload = await subject.kept(b"hello")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        await writer.write(b" wor")
+        await writer.write(b"ld")
+        upload = await writer.commit(grown(upload, 6))
+
+    assert await subject.content(upload) == b"hello world"
+
+
+@promise
+async def what_is_not_committed_is_discarded(subject: StorageUnderTest) -> None:
+    """Nothing counts before `commit`: afterwards the upload is as it was."""
+    upload = await subject.kept(b"hello")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        await writer.write(b"garbage")
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"hello"
+
+
+@promise
+async def only_the_last_commit_counts(subject: StorageUnderTest) -> None:
+    """A writer may commit often; what came after the last commit is discarded, errors or not."""
+    upload = await subject.kept(b"")
+    with pytest.raises(LookupError):
+        async with subject.storage.writer(upload, atomic=False) as writer:
+            await writer.write(b"one")
+            upload = await writer.commit(grown(upload, 3))
+            await writer.write(b"two")
+            upload = await writer.commit(grown(upload, 3))
+            await writer.write(b"three")
+            raise LookupError
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"onetwo"
+
+
+@promise
+async def discarded_bytes_do_not_come_back(subject: StorageUnderTest) -> None:
+    """Bytes beyond the offset do not exist: a shorter append after them is all there is."""
+    upload = await subject.kept(b"hello")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        await writer.write(b"a long wrong tail")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        await writer.write(b"!")
+        upload = await writer.commit(grown(upload, 1))
+    await subject.storage.assemble(upload)
+
+    assert await subject.content(completed(upload)) == b"hello!"
+
+
+@promise
+async def commit_refuses_an_offset_that_was_not_written(subject: StorageUnderTest) -> None:
+    """The offset of a commit is what was written; else the last commit stays the truth."""
+    upload = await subject.kept(b"hello")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        await writer.write(b"x")
+
+        with pytest.raises(StorageError):
+            await writer.commit(grown(upload, 2))
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"hello"
+
+
+@promise
+async def a_cancelled_writer_leaves_the_last_commit(subject: StorageUnderTest) -> None:
+    """When the task of a writer is cancelled, the last commit is the truth."""
+    upload = await subject.kept(b"hello")
+
+    async def write() -> None:
+        async with subject.storage.writer(upload, atomic=False) as writer:
+            while True:
+                await writer.write(b"x" * 1000)
+
+    task = asyncio.create_task(write())
+    await asyncio.wait([task], timeout=0.02)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"hello"
+
+
+@promise
+async def a_failed_write_leaves_the_last_commit(subject: StorageUnderTest) -> None:
+    """`write` raises `NoSpace`; the upload is then as it was at the last commit."""
+    upload = await subject.kept(b"hello")
+    with subject.failing(Fault.WRITE), pytest.raises(NoSpace):
+        async with subject.storage.writer(upload, atomic=False) as writer:
+            await writer.write(b" world")
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"hello"
+
+
+@promise
+async def after_a_failed_write_an_append_works(subject: StorageUnderTest) -> None:
+    """Once the trouble is over the same append works."""
+    upload = await subject.kept(b"hello")
+    with subject.failing(Fault.WRITE), pytest.raises(NoSpace):
+        async with subject.storage.writer(upload, atomic=False) as writer:
+            await writer.write(b" world")
+    async with subject.storage.writer(upload, atomic=False) as writer:
+        await writer.write(b" world")
+        upload = await writer.commit(grown(upload, 6))
+
+    assert await subject.content(upload) == b"hello world"
+
+
+@promise
+async def a_failed_commit_leaves_the_last_commit(subject: StorageUnderTest) -> None:
+    """After a failed `commit` the last commit is the truth."""
+    upload = await subject.kept(b"hello")
+    with subject.failing(Fault.RECORD), pytest.raises(StorageError):
+        async with subject.storage.writer(upload, atomic=False) as writer:
+            await writer.write(b" world")
+            await writer.commit(grown(upload, 6))
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.content(upload) == b"hello"
+
+
+@promise
+async def a_failed_create_leaves_nothing(subject: StorageUnderTest) -> None:
+    """An upload that could not be kept does not exist."""
+    upload = fresh()
+    with subject.failing(Fault.RECORD), pytest.raises(StorageError):
+        await subject.storage.create(upload)
+
+    with pytest.raises(UploadNotFound):
+        await subject.storage.load(upload.owner, upload.id)
+    assert await subject.ids() == set()
+
+
+@promise
+async def a_failed_save_leaves_the_record(subject: StorageUnderTest) -> None:
+    """What was stored before a failure is still stored."""
+    upload = await subject.kept(b"hello")
+    with subject.failing(Fault.RECORD), pytest.raises(StorageError):
+        await subject.storage.save(replace(upload, filename="other.mp3"))
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+
+
+# --- absorbing
+
+
+@promise
+async def a_whole_upload_is_absorbed(subject: StorageUnderTest) -> None:
+    """`absorb` appends all bytes of a full upload; it stays, and may be absorbed again."""
+    part, whole = await subject.kept(b"ab"), await subject.kept(b"")
+    async with subject.storage.writer(whole, atomic=True) as writer:
+        sizes = [(await writer.absorb(part)).size for _ in range(2)]
+        whole = await writer.commit(grown(whole, 4))
+
+    assert sizes == [2, 2]
+    assert await subject.content(whole) == b"abab"
+    assert await subject.content(part) == b"ab"
+
+
+@promise
+async def an_empty_upload_is_absorbed(subject: StorageUnderTest) -> None:
+    """An upload of no bytes, to which nobody ever wrote, can be absorbed."""
+    part, whole = fresh(), await subject.kept(b"ab")
+    await subject.storage.create(part)
+    async with subject.storage.writer(whole, atomic=True) as writer:
+        absorbed = await writer.absorb(part)
+        await writer.commit(whole)
+
+    assert absorbed.size == 0
+    assert await subject.content(whole) == b"ab"
+
+
+@promise
+async def a_waiting_chunk_is_absorbed(subject: StorageUnderTest) -> None:
+    """`absorb` appends the chunk that waits under an index and tells what it was; it stays."""
+    upload = await subject.kept(b"ab")
+    await subject.stage(upload, 1, b"cd")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        absorbed = await writer.absorb(1)
+        upload = await writer.commit(grown(upload, 2))
+
+    assert absorbed == chunk(b"cd")
+    assert await subject.content(upload) == b"abcd"
+    assert await subject.storage.staged(upload) == {1: 2}
+
+
+@promise
+async def a_large_waiting_chunk_is_absorbed(subject: StorageUnderTest) -> None:
+    """Size is no matter: 17 MiB are appended as they were sent."""
+    data = bytes(range(256)) * 4096 * 17
+    upload = await subject.kept(b"")
+    await subject.stage(upload, 0, data)
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        absorbed = await writer.absorb(0)
+        upload = await writer.commit(grown(upload, len(data)))
+
+    assert absorbed == chunk(data)
+    assert await subject.content(upload) == data
+
+
+@promise
+async def a_source_that_is_gone_cannot_be_absorbed(subject: StorageUnderTest) -> None:
+    """`absorb` raises `UploadNotFound` when the source is not there (any more)."""
+    part, whole = await subject.kept(b"ab"), await subject.kept(b"cd")
+    await subject.storage.delete(part)
+    for source in (part, 7):
+        async with subject.storage.writer(whole, atomic=True) as writer:
+            with pytest.raises(UploadNotFound):
+                await writer.absorb(source)
+
+    assert await subject.content(whole) == b"cd"
+
+
+@promise
+async def a_failed_absorb_leaves_both(subject: StorageUnderTest) -> None:
+    """`absorb` fails as `write`: the upload is as it was, and the source stays."""
+    upload = await subject.kept(b"ab")
+    await subject.stage(upload, 1, b"cd")
+    with subject.failing(Fault.WRITE), pytest.raises(NoSpace):
+        async with subject.storage.writer(upload, atomic=True) as writer:
+            await writer.absorb(1)
+
+    assert await subject.content(upload) == b"ab"
+    assert await subject.storage.staged(upload) == {1: 2}
+
+
+# --- chunks before their turn
+
+
+@promise
+async def a_chunk_waits(subject: StorageUnderTest) -> None:
+    """`staged` names the chunks that wait, with their sizes, also after a restart."""
+    upload = await subject.kept(b"ab")
+    await subject.stage(upload, 3, b"xyz")
+    await subject.stage(upload, 0, b"")
+
+    assert await subject.storage.staged(upload) == {3: 3, 0: 0}
+    assert await subject.restarted().staged(upload) == {3: 3, 0: 0}
+
+
+@promise
+async def no_chunk_waits_at_first(subject: StorageUnderTest) -> None:
+    """`staged` is empty when no chunk ever waited."""
+    upload = await subject.kept(b"")
+
+    assert await subject.storage.staged(upload) == {}
+
+
+@promise
+async def a_later_chunk_of_an_index_replaces_the_earlier(subject: StorageUnderTest) -> None:
+    """A whole chunk takes the place of an earlier one of that index."""
+    upload = await subject.kept(b"")
+    await subject.stage(upload, 0, b"old")
+    await subject.stage(upload, 0, b"newer")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        absorbed = await writer.absorb(0)
+
+    assert absorbed == chunk(b"newer")
+
+
+@promise
+async def a_chunk_that_breaks_off_is_not_kept(subject: StorageUnderTest) -> None:
+    """Nothing counts before `commit`, and an earlier version of the chunk stays."""
+    upload = await subject.kept(b"")
+    await subject.stage(upload, 0, b"old")
+    for index in (0, 1):
+        with pytest.raises(LookupError):
+            async with subject.storage.stage(upload, index) as writer:
+                await writer.write(b"newer")
+                raise LookupError
+
+    assert await subject.storage.staged(upload) == {0: 3}
+
+
+@promise
+async def a_chunk_that_does_not_fit_is_not_kept(subject: StorageUnderTest) -> None:
+    """After `NoSpace` an earlier version of the chunk stays."""
+    upload = await subject.kept(b"")
+    await subject.stage(upload, 0, b"old")
+    with subject.failing(Fault.WRITE), pytest.raises(NoSpace):
+        await subject.stage(upload, 0, b"newer")
+
+    assert await subject.storage.staged(upload) == {0: 3}
+
+
+@promise
+async def a_chunk_that_cannot_be_kept_is_not_kept(subject: StorageUnderTest) -> None:
+    """After a failed `commit` an earlier version of the chunk stays."""
+    upload = await subject.kept(b"")
+    await subject.stage(upload, 0, b"old")
+    with subject.failing(Fault.MOVE), pytest.raises(StorageError):
+        await subject.stage(upload, 0, b"newer")
+
+    assert await subject.storage.staged(upload) == {0: 3}
+
+
+@promise
+async def a_chunk_is_staged_beside_an_append(subject: StorageUnderTest) -> None:
+    """`stage` needs no lock: a writer at work neither sees nor loses anything."""
+    upload = await subject.kept(b"ab")
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        await writer.write(b"cd")
+        await subject.stage(upload, 5, b"xyz")
+        upload = await writer.commit(grown(upload, 2))
+
+    assert await subject.content(upload) == b"abcd"
+    assert await subject.storage.staged(upload) == {5: 3}
+
+
+@promise
+async def two_may_stage_the_same_index(subject: StorageUnderTest) -> None:
+    """Twins do not disturb each other: who commits last is kept, whole."""
+    upload = await subject.kept(b"")
+    async with (
+        subject.storage.stage(upload, 0) as first,
+        subject.storage.stage(upload, 0) as second,
+    ):
+        await first.write(b"first")
+        await second.write(b"the second")
+        await first.commit(chunk(b"first"))
+        await second.commit(chunk(b"the second"))
+    async with subject.storage.writer(upload, atomic=True) as writer:
+        absorbed = await writer.absorb(0)
+
+    assert absorbed == chunk(b"the second")
+
+
+@promise
+async def a_chunk_can_be_unstaged(subject: StorageUnderTest) -> None:
+    """`unstage` forgets a chunk that waited, if it did."""
+    upload = await subject.kept(b"")
+    await subject.stage(upload, 0, b"x")
+    await subject.stage(upload, 1, b"y")
+    await subject.storage.unstage(upload, 0)
+    await subject.storage.unstage(upload, 0)
+
+    assert await subject.storage.staged(upload) == {1: 1}
+
+
+# --- finished files
+
+
+@promise
+async def a_finished_file_can_be_read(subject: StorageUnderTest) -> None:
+    """`assemble` makes the finished file of a full upload."""
+    done = await subject.finished(b"hello")
+
+    assert await subject.content(done) == b"hello"
+    assert done.completion is not None
+    assert done.completion.location
+
+
+@promise
+async def the_storage_knows_whether_a_file_is_there(subject: StorageUnderTest) -> None:
+    """`has_file` tells whether the finished file lies where it was put."""
+    done = await subject.finished(b"hello")
+    other = await subject.finished(b"other", replace(UPLOAD, filename="other.mp3"))
+    await subject.storage.delete(other)
+
+    assert await subject.storage.has_file(done)
+    assert not await subject.storage.has_file(other)
+
+
+@promise
+async def an_empty_file_can_be_assembled(subject: StorageUnderTest) -> None:
+    """An upload of no bytes, to which nobody ever wrote, becomes an empty file."""
+    upload = fresh(replace(UPLOAD, length=0))
+    await subject.storage.create(upload)
+    await subject.storage.assemble(upload)
+
+    assert await subject.content(completed(upload)) == b""
+
+
+@promise
+async def nothing_waits_after_assembling(subject: StorageUnderTest) -> None:
+    """After completion nothing temporary is left."""
+    upload = await subject.kept(b"hello")
+    await subject.stage(upload, 0, b"hello")
+    await subject.storage.assemble(upload)
+
+    assert await subject.storage.staged(upload) == {}
+
+
+@promise
+async def assembling_twice_is_assembling_once(subject: StorageUnderTest) -> None:
+    """`assemble` may be called again after a crash, with the same answer."""
+    upload = await subject.kept(b"hello")
+    first = await subject.storage.assemble(upload)
+    again = await subject.restarted().assemble(upload)
+
+    assert again == first
+    assert await subject.content(completed(upload)) == b"hello"
+
+
+@promise
+async def a_failed_assembly_loses_nothing(subject: StorageUnderTest) -> None:
+    """After a failure the bytes and an earlier file are there, and it may be called again."""
+    earlier = await subject.finished(b"earlier")
+    upload = await subject.kept(b"hello")
+    with subject.failing(Fault.MOVE), pytest.raises(StorageError):
+        await subject.storage.assemble(upload)
+
+    assert await subject.content(upload) == b"hello"
+    assert await subject.content(earlier) == b"earlier"
+    await subject.storage.assemble(upload)
+    assert await subject.content(completed(upload)) == b"hello"
+
+
+@promise
+async def a_failed_completion_record_can_be_made_up_for(subject: StorageUnderTest) -> None:
+    """When the record cannot say that the file is there, the whole may be done again."""
+    upload = await subject.kept(b"hello")
+    location = await subject.storage.assemble(upload)
+    with subject.failing(Fault.RECORD), pytest.raises(StorageError):
+        await subject.storage.save(completed(upload, location))
+
+    assert await subject.storage.load(upload.owner, upload.id) == upload
+    assert await subject.storage.assemble(upload) == location
+
+
+@promise
+async def a_file_replaces_the_earlier_one(subject: StorageUnderTest) -> None:
+    """Finishing the same user/file_id/filename again replaces the file."""
+    await subject.finished(b"earlier")
+    later = await subject.finished(b"later")
+
+    assert await subject.content(later) == b"later"
+
+
+@promise
+async def who_was_replaced_has_no_file(subject: StorageUnderTest) -> None:
+    """The file at a place is that of the last upload only: no other is read or removed for it."""
+    earlier = await subject.finished(b"earlier")
+    later = await subject.finished(b"later")
+    await subject.storage.delete(earlier)
+
+    with pytest.raises(UploadNotFound):
+        await subject.content(earlier)
+    assert not await subject.storage.has_file(earlier)
+    assert await subject.content(later) == b"later"
+
+
+@promise
+async def others_at_a_place_are_known(subject: StorageUnderTest) -> None:
+    """`others_at_place` names whose file lies there; not those at other places, nor itself."""
+    earlier = await subject.finished(b"earlier")
+    await subject.finished(b"elsewhere", replace(UPLOAD, filename="other.mp3"))
+    await subject.finished(b"another's", replace(UPLOAD, owner="43"))
+    upload = await subject.kept(b"later")
+
+    assert await subject.storage.others_at_place(upload) == [earlier]
+    assert await subject.storage.others_at_place(earlier) == []
+
+
+@promise
+async def an_unfinished_upload_has_no_file_at_its_place(subject: StorageUnderTest) -> None:
+    """Whoever has not finished yet does not lie there; nor who was replaced already."""
+    await subject.kept(b"unfinished")
+    replaced = await subject.finished(b"replaced")
+    ending = Ending(why=End.REPLACED, at=NOW)
+    await subject.storage.save(replace(replaced, ending=ending))
+    await subject.finished(b"there")
+    there = [other for other in await subject.storage.others_at_place(UPLOAD)]
+
+    assert [await subject.content(other) for other in there] == [b"there"]
+
+
+@promise
+async def who_crashed_after_assembling_is_at_the_place(subject: StorageUnderTest) -> None:
+    """A crash between the file and the record of its completion does not hide its owner."""
+    crashed = await subject.kept(b"crashed")
+    await subject.storage.assemble(crashed)
+    upload = await subject.kept(b"later")
+
+    assert await subject.restarted().others_at_place(upload) == [crashed]
+
+
+@promise
+async def the_name_of_a_file_may_be_any_harmless_one(subject: StorageUnderTest) -> None:
+    """What was accepted can be stored, read, listed and deleted under its own name."""
+    names = [
+        "ü 文件 🎧.mp3",
+        "%20?#&=.x",
+        "\"quoted\" 'name'",
+        "é" * 127,
+        ".hidden",
+        "con",
+        "a.info",
+    ]
+    for name in names:
+        done = await subject.finished(name.encode(), replace(UPLOAD, filename=name))
+
+        assert await subject.content(done) == name.encode()
+        assert await subject.storage.load(done.owner, done.id) == done
+        await subject.storage.forget(done)
+    assert await subject.ids() == set()
+
+
+# --- reading
+
+
+@promise
+async def any_range_can_be_read(subject: StorageUnderTest) -> None:
+    """`read` gives the bytes from `start` up to, not including, `stop`."""
+    done = await subject.finished(b"0123456789")
+    async with subject.storage.open(done) as content:
+        ranges = [
+            b"".join([block async for block in content.read(start, stop)])
+            for start, stop in [(0, 10), (3, 7), (9, 10), (5, 5)]
+        ]
+
+    assert ranges == [b"0123456789", b"3456", b"9", b""]
+    assert content.size == 10
+
+
+@promise
+async def an_upload_without_bytes_cannot_be_opened(subject: StorageUnderTest) -> None:
+    """`open` raises `UploadNotFound` when the bytes are not there (any more)."""
+    done = await subject.finished(b"hello")
+    await subject.storage.delete(done)
+
+    with pytest.raises(UploadNotFound):
+        async with subject.storage.open(done):
+            pass
+
+
+@promise
+async def open_content_outlives_its_upload(subject: StorageUnderTest) -> None:
+    """Content stays readable when it is deleted."""
+    done = await subject.finished(b"hello")
+    async with subject.storage.open(done) as content:
+        await subject.storage.forget(done)
+        data = b"".join([block async for block in content.read(0, content.size)])
+
+    assert data == b"hello"
+
+
+@promise
+async def open_content_outlives_a_replacement(subject: StorageUnderTest) -> None:
+    """An earlier file is replaced atomically: who reads it reads it to its end."""
+    earlier = await subject.finished(b"earlier")
+    async with subject.storage.open(earlier) as content:
+        await subject.finished(b"LATER!!")
+        data = b"".join([block async for block in content.read(0, content.size)])
+
+    assert data == b"earlier"
+
+
+# --- removing
+
+
+@promise
+async def delete_removes_the_bytes_and_keeps_the_record(subject: StorageUnderTest) -> None:
+    """`delete` removes bytes and staged chunks, keeps the record, and may be called again."""
+    upload = await subject.kept(b"hello")
+    await subject.stage(upload, 4, b"x")
+    await subject.storage.delete(upload)
+    await subject.storage.delete(upload)
+
+    assert (await subject.storage.load(upload.owner, upload.id)).id == upload.id
+    assert await subject.storage.staged(upload) == {}
+    with pytest.raises(UploadNotFound):
+        await subject.content(upload)
+
+
+@promise
+async def delete_removes_the_finished_file(subject: StorageUnderTest) -> None:
+    """`delete` of a finished upload removes its file and no other."""
+    other = await subject.finished(b"other", replace(UPLOAD, filename="other.mp3"))
+    done = await subject.finished(b"hello")
+    await subject.storage.delete(done)
+
+    with pytest.raises(UploadNotFound):
+        await subject.content(done)
+    assert await subject.content(other) == b"other"
+
+
+@promise
+async def delete_removes_a_file_of_which_the_record_knows_nothing(
+    subject: StorageUnderTest,
+) -> None:
+    """A crash between the file and the record of its completion leaves nothing behind."""
+    upload = await subject.kept(b"hello")
+    await subject.storage.assemble(upload)
+    await subject.restarted().delete(upload)
+
+    assert not await subject.storage.has_file(completed(upload))
+    with pytest.raises(UploadNotFound):
+        await subject.content(completed(upload))
+
+
+@promise
+async def delete_of_what_is_no_file_yet_leaves_that_of_another(subject: StorageUnderTest) -> None:
+    """Removing a full upload that never became a file leaves the file of that name."""
+    earlier = await subject.finished(b"earlier")
+    upload = await subject.kept(b"later")
+    await subject.storage.delete(upload)
+
+    assert await subject.content(earlier) == b"earlier"
+
+
+@promise
+async def forget_removes_the_record_too(subject: StorageUnderTest) -> None:
+    """After `forget` the upload was never there; it may be called again."""
+    upload = await subject.kept(b"hello")
+    await subject.storage.forget(upload)
+    await subject.storage.forget(upload)
+
+    with pytest.raises(UploadNotFound):
+        await subject.storage.load(upload.owner, upload.id)
+    assert await subject.ids() == set()
+
+
+@promise
+async def a_replaced_upload_takes_nothing_with_it(subject: StorageUnderTest) -> None:
+    """Forgetting an upload that was replaced leaves the file of its successor."""
+    earlier = await subject.finished(b"earlier")
+    ended = replace(earlier, ending=Ending(why=End.REPLACED, at=NOW))
+    await subject.storage.save(ended)
+    later = await subject.finished(b"later")
+    await subject.storage.forget(ended)
+
+    assert await subject.content(later) == b"later"
+
+
+@promise
+async def an_owner_can_come_back(subject: StorageUnderTest) -> None:
+    """Nothing that `forget` tidied away is missing for the next upload of the same owner."""
+    await subject.storage.forget(await subject.finished(b"first"))
+    second = await subject.finished(b"second")
+
+    assert await subject.content(second) == b"second"
+
+
+@promise
+async def clean_disturbs_nobody(subject: StorageUnderTest) -> None:
+    """`clean` removes what dead processes left; those at work are not among them."""
+    upload = await subject.kept(b"ab")
+    async with (
+        subject.storage.writer(upload, atomic=True) as writer,
+        subject.storage.stage(upload, 1) as staging,
+    ):
+        await writer.write(b"cd")
+        await staging.write(b"ef")
+        removed = await subject.storage.clean()
+        await staging.commit(chunk(b"ef"))
+        upload = await writer.commit(grown(upload, 2))
+
+    assert removed == 0
+    assert await subject.content(upload) == b"abcd"
+    assert await subject.storage.staged(upload) == {1: 2}

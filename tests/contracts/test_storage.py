@@ -1,0 +1,55 @@
+"""Every storage keeps every promise of `Storage`."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.storage import PROMISES, Promise, StorageUnderTest
+from tests.fakes import Fault, MemoryStorage
+from tests.faulty_os import faulty_os
+from tusd_py.storage.local import LocalStorage
+
+each_promise = pytest.mark.parametrize("promise", PROMISES, ids=lambda each: each.__name__)
+
+
+@contextmanager
+def without(folder: Path) -> Iterator[None]:
+    """Let a file lie where a folder was."""
+    folder.rename(folder.with_suffix(".away"))
+    folder.touch()
+    try:
+        yield
+    finally:
+        folder.unlink()
+        folder.with_suffix(".away").rename(folder)
+
+
+@each_promise
+async def test_local_storage(
+    promise: Promise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`LocalStorage` keeps its promises."""
+    root = tmp_path / "data"
+    faulty = faulty_os(monkeypatch)
+
+    def failing(fault: Fault) -> AbstractContextManager[None]:
+        return without(root) if fault is Fault.UNREACHABLE else faulty.failing(fault)
+
+    storage = LocalStorage(root)
+    await storage.check()
+    subject = StorageUnderTest(
+        storage=storage, failing=failing, restarted=lambda: LocalStorage(root)
+    )
+
+    await promise(subject)
+
+
+@each_promise
+async def test_memory_storage(promise: Promise) -> None:
+    """The fake keeps the same promises."""
+    storage = MemoryStorage()
+    subject = StorageUnderTest(storage=storage, failing=storage.failing, restarted=lambda: storage)
+
+    await promise(subject)

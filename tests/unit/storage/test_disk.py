@@ -1,0 +1,329 @@
+"""The calls to a local file system: atomic, complete, durable where they say so."""
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import Fault
+from tests.faulty_os import FaultyOs, faulty_os
+from tusd_py.errors import StorageError
+from tusd_py.storage import disk
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyOs:
+    """A disk that can fail and notes what it is told."""
+    return faulty_os(monkeypatch)
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, hidden or not."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- replace
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    """Afterwards the new bytes are all there is."""
+    path = tmp_path / "a.info"
+    disk.replace(path, b"a long first version", durable=False)
+    disk.replace(path, b"second", durable=False)
+
+    assert path.read_bytes() == b"second"
+    assert names(tmp_path) == ["a.info"]
+
+
+@pytest.mark.parametrize("fault", [Fault.WRITE, Fault.RECORD])
+def test_a_failed_replacement_leaves_the_file(
+    fault: Fault, tmp_path: Path, faulty: FaultyOs
+) -> None:
+    """After a failure the old bytes are there, and nothing else is."""
+    path = tmp_path / "a.info"
+    disk.replace(path, b"first", durable=False)
+    with faulty.failing(fault), pytest.raises(OSError):
+        disk.replace(path, b"second", durable=True)
+
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["a.info"]
+
+
+def test_a_durable_replacement_is_on_the_medium(tmp_path: Path, faulty: FaultyOs) -> None:
+    """The bytes are synced before the name is, and the folder after it."""
+    disk.replace(tmp_path / "a.info", b"x", durable=True)
+    kinds = [call.split()[0] for call in faulty.calls]
+
+    assert kinds == ["fsync", "rename", "fsync"]
+    assert faulty.calls[-1] == f"fsync {tmp_path.name}"
+
+
+def test_other_replacements_do_not_wait_for_the_medium(tmp_path: Path, faulty: FaultyOs) -> None:
+    """An intermediate record costs no sync."""
+    disk.replace(tmp_path / "a.info", b"x", durable=False)
+
+    assert faulty.calls == ["rename a.info"]
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    """`replace` makes no folders."""
+    with pytest.raises(FileNotFoundError):
+        disk.replace(tmp_path / "nowhere" / "a", b"x", durable=False)
+
+
+# --- write_all
+
+
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes three bytes at a time gets them all."""
+    faulty = faulty_os(monkeypatch)
+    monkeypatch.setattr(
+        faulty, "pwrite", lambda fd, data, position: os.pwrite(fd, data[:3], position)
+    )
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    with path.open("r+b") as file:
+        disk.write_all(file.fileno(), b"abcdefgh", 1)
+
+    assert path.read_bytes() == b"0abcdefgh9"
+
+
+# --- copy
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A file of four bytes to copy to."""
+    path = tmp_path / "target"
+    path.write_bytes(b"head")
+    return path
+
+
+def copy(source: Path, target: Path, size: int) -> None:
+    """Copy behind the four bytes."""
+    with target.open("r+b") as file:
+        disk.copy(source, file.fileno(), 4, size)
+
+
+def test_a_file_is_copied_and_its_tail_returned(tmp_path: Path, target: Path) -> None:
+    """Only the first bytes are copied; those after them come back."""
+    source = tmp_path / "source"
+    source.write_bytes(b"datadigest")
+
+    with target.open("r+b") as file:
+        copied = disk.copy_before_tail(source, file.fileno(), 4, 6)
+
+    assert copied == (4, b"digest")
+    assert target.read_bytes() == b"headdata"
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL], ids=errno.errorcode.get
+)
+def test_a_file_system_without_copies_is_helped(
+    number: int, tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel cannot copy, the bytes are read and written."""
+    faulty = faulty_os(monkeypatch)
+
+    def refuse(*_: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(faulty, "copy_file_range", refuse)
+    source = tmp_path / "source"
+    source.write_bytes(b"data")
+    copy(source, target, 4)
+
+    assert target.read_bytes() == b"headdata"
+
+
+def test_a_source_that_is_too_short_is_told(tmp_path: Path, target: Path) -> None:
+    """A file that is shorter than its record says is an error, not a shorter copy."""
+    source = tmp_path / "source"
+    source.write_bytes(b"dat")
+
+    with pytest.raises(StorageError, match="shorter"):
+        copy(source, target, 4)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, target: Path, faulty: FaultyOs) -> None:
+    """No space is no space, also in a copy."""
+    source = tmp_path / "source"
+    source.write_bytes(b"data")
+
+    with faulty.failing(Fault.WRITE), pytest.raises(OSError, match="No space"):
+        copy(source, target, 4)
+
+
+# --- seal
+
+
+def test_a_sealed_file_has_its_size_and_is_synced(tmp_path: Path, faulty: FaultyOs) -> None:
+    """Bytes beyond the offset do not exist; the others are on the medium."""
+    path = tmp_path / "a"
+    path.write_bytes(b"hello garbage")
+    disk.seal(path, 5, may_create=False)
+
+    assert path.read_bytes() == b"hello"
+    assert faulty.calls == ["fsync a"]
+
+
+def test_lost_bytes_are_not_sealed(tmp_path: Path) -> None:
+    """A file that lacks bytes is never called finished, nor filled up with zeros."""
+    path = tmp_path / "a"
+    path.write_bytes(b"hell")
+
+    with pytest.raises(StorageError, match="lost"):
+        disk.seal(path, 5, may_create=False)
+    assert path.read_bytes() == b"hell"
+
+
+def test_a_file_is_sealed_that_never_was_written(tmp_path: Path) -> None:
+    """An upload of no bytes has no file until then."""
+    disk.seal(tmp_path / "a", 0, may_create=True)
+
+    assert (tmp_path / "a").read_bytes() == b""
+
+
+# --- move
+
+
+def test_a_file_is_moved_into_new_folders(tmp_path: Path, faulty: FaultyOs) -> None:
+    """The folder of the file and every folder that was made are synced after the rename."""
+    source = tmp_path / "a"
+    source.write_bytes(b"x")
+    disk.move(source, tmp_path / "final" / "42" / "name", below=tmp_path)
+
+    assert (tmp_path / "final" / "42" / "name").read_bytes() == b"x"
+    assert faulty.calls[0] == "rename name"
+    assert set(faulty.calls[1:]) == {"fsync 42", "fsync final", f"fsync {tmp_path.name}"}
+
+
+def test_a_file_is_moved_over_another(tmp_path: Path) -> None:
+    """An earlier file is replaced."""
+    for name in ("old", "new"):
+        (tmp_path / name).write_text(name)
+        disk.move(tmp_path / name, tmp_path / "final" / "name", below=tmp_path)
+
+    assert (tmp_path / "final" / "name").read_text() == "new"
+    assert names(tmp_path) == ["final"]
+
+
+def test_a_folder_that_was_pruned_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may remove an empty folder just before a file comes."""
+    faulty = faulty_os(monkeypatch)
+    folder = tmp_path / "final" / "42"
+    attempts = []
+
+    def rename(source: Path, target: Path) -> None:
+        attempts.append(target)
+        if len(attempts) == 1:
+            folder.rmdir()
+        os.rename(source, target)
+
+    monkeypatch.setattr(faulty, "rename", rename)
+    (tmp_path / "a").write_bytes(b"x")
+    disk.move(tmp_path / "a", folder / "name", below=tmp_path)
+
+    assert (folder / "name").read_bytes() == b"x"
+
+
+def test_a_missing_source_is_told(tmp_path: Path) -> None:
+    """There is nothing to move."""
+    with pytest.raises(FileNotFoundError):
+        disk.move(tmp_path / "a", tmp_path / "final" / "name", below=tmp_path)
+
+
+# --- removing
+
+
+def test_empty_folders_are_pruned(tmp_path: Path) -> None:
+    """Empty folders go, up to but not including the one they are below."""
+    (tmp_path / "final" / "42" / "7").mkdir(parents=True)
+    disk.prune(tmp_path / "final" / "42" / "7", below=tmp_path / "final")
+
+    assert names(tmp_path / "final") == []
+
+
+def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
+    """Pruning ends at the first folder that is not empty."""
+    (tmp_path / "42" / "7").mkdir(parents=True)
+    (tmp_path / "42" / "8").touch()
+    disk.prune(tmp_path / "42" / "7", below=tmp_path)
+
+    assert names(tmp_path / "42") == ["8"]
+
+
+def test_a_tree_is_removed(tmp_path: Path) -> None:
+    """A folder goes with all in it; a missing one is gone already."""
+    folder = tmp_path / "chunks"
+    folder.mkdir()
+    (folder / "1").touch()
+    disk.remove_files(folder)
+    disk.remove_files(folder)
+
+    assert names(tmp_path) == []
+
+
+def test_a_tree_is_removed_although_others_remove_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk that breaks off takes its own file away meanwhile: the rest still goes."""
+    folder = tmp_path / "chunks"
+    folder.mkdir()
+    for name in "abcde":
+        (folder / name).touch()
+    unlink = os.unlink
+
+    def unlink_and_more(name: str, *, dir_fd: int | None = None) -> None:
+        unlink(name, dir_fd=dir_fd)
+        for other in list(folder.iterdir())[1:2]:
+            unlink(other)
+
+    monkeypatch.setattr(os, "unlink", unlink_and_more)
+    disk.remove_files(folder)
+
+    assert names(tmp_path) == []
+
+
+def test_only_old_files_are_removed(tmp_path: Path) -> None:
+    """A file that somebody writes to is not old; a missing one is no error."""
+    old, young = tmp_path / "old", tmp_path / "young"
+    for path in (old, young):
+        path.touch()
+    now = time.time()
+    os.utime(old, (now - 100, now - 100))
+    removed = [disk.remove_older(path, now - 50) for path in (old, young, tmp_path / "none")]
+
+    assert removed == [True, False, False]
+    assert names(tmp_path) == ["young"]
+
+
+# --- the rest
+
+
+def test_probing_leaves_nothing(tmp_path: Path) -> None:
+    """`probe` makes the folder and proves that it can be written to."""
+    disk.probe(tmp_path / "a" / "b")
+
+    assert names(tmp_path / "a" / "b") == []
+
+
+def test_probing_tells_what_cannot_be_a_folder(tmp_path: Path) -> None:
+    """A file in the way is an error."""
+    (tmp_path / "a").touch()
+
+    with pytest.raises(OSError):
+        disk.probe(tmp_path / "a" / "b")
+
+
+@pytest.mark.parametrize("name", ["none", "file"])
+def test_what_is_no_folder_holds_nothing(name: str, tmp_path: Path) -> None:
+    """Strange files in the data folder stop nobody."""
+    (tmp_path / "file").touch()
+
+    assert disk.names(tmp_path / name) == []

@@ -1,0 +1,450 @@
+"""LocalStorage: what lies where, what it survives, and what is on the medium when."""
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import Fault
+from tests.faulty_os import FaultyOs, faulty_os
+from tests.uploads import UPLOAD, chunk, completed, fresh, grown
+from tusd_py.errors import NoSpace, StorageError, UploadGone, UploadNotFound
+from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.record import VERSION, decode, encode
+from tusd_py.upload import Upload
+
+FOLDER = Path("uploads/42")
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyOs:
+    """A disk that notes what it is told."""
+    return faulty_os(monkeypatch)
+
+
+@pytest.fixture
+async def storage(faulty: FaultyOs, tmp_path: Path) -> LocalStorage:
+    """A storage in a fresh folder."""
+    storage = LocalStorage(tmp_path)
+    await storage.check()
+    return storage
+
+
+async def kept(storage: LocalStorage, data: bytes) -> Upload:
+    """A new full upload."""
+    upload = fresh(replace(UPLOAD, length=len(data)))
+    await storage.create(upload)
+    async with storage.writer(upload, atomic=False) as writer:
+        await writer.write(data)
+        return await writer.commit(grown(upload, len(data)))
+
+
+async def stage(storage: LocalStorage, upload: Upload, index: int, data: bytes) -> None:
+    """Let a chunk wait."""
+    async with storage.stage(upload, index) as writer:
+        await writer.write(data)
+        await writer.commit(chunk(data))
+
+
+async def append_to(storage: LocalStorage, upload: Upload) -> None:
+    """Append a byte."""
+    async with storage.writer(upload, atomic=False) as writer:
+        await writer.write(b"x")
+
+
+def files(root: Path) -> list[str]:
+    """All files below a folder."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+# --- what lies where
+
+
+async def test_an_upload_is_two_files(storage: LocalStorage, tmp_path: Path) -> None:
+    """uploads/{owner}/{id}.info and .data."""
+    upload = await kept(storage, b"hello")
+
+    assert files(tmp_path) == [f"{FOLDER}/{upload.id}.data", f"{FOLDER}/{upload.id}.info"]
+    assert (tmp_path / FOLDER / f"{upload.id}.data").read_bytes() == b"hello"
+    assert decode((tmp_path / FOLDER / f"{upload.id}.info").read_bytes()) == upload
+
+
+async def test_a_file_lies_where_the_contract_says(storage: LocalStorage, tmp_path: Path) -> None:
+    """final/{user_id}/{file_id}/{filename}, and nothing temporary is left."""
+    upload = await kept(storage, b"hello")
+    await stage(storage, upload, 0, b"hello")
+    location = await storage.assemble(upload)
+
+    assert location == str(tmp_path / "final/42/123/audio.mp3")
+    assert [name for name in files(tmp_path) if not name.endswith(".place")] == [
+        "final/42/123/audio.mp3",
+        f"{FOLDER}/{upload.id}.info",
+    ]
+    assert not (tmp_path / FOLDER / f"{upload.id}.chunks").exists()
+
+
+async def test_forgetting_leaves_no_folders(storage: LocalStorage, tmp_path: Path) -> None:
+    """After the last upload of a user nothing of them is left."""
+    upload = await kept(storage, b"hello")
+    done = completed(upload, await storage.assemble(upload))
+    await storage.save(done)
+    await storage.forget(done)
+
+    assert sorted(os.listdir(tmp_path)) == ["final", "uploads"]
+    assert [os.listdir(tmp_path / name) for name in ("final", "uploads")] == [[], []]
+
+
+async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """`check` raises `StorageError` when the folder is a file."""
+    (tmp_path / "data").touch()
+
+    with pytest.raises(StorageError):
+        await LocalStorage(tmp_path / "data").check()
+
+
+async def test_the_owner_may_move_a_file_away(storage: LocalStorage, tmp_path: Path) -> None:
+    """A file that was moved away by hand is not there any more."""
+    upload = await kept(storage, b"hello")
+    done = completed(upload, await storage.assemble(upload))
+    shutil.rmtree(tmp_path / "final")
+
+    assert not await storage.has_file(done)
+    with pytest.raises(UploadNotFound):
+        async with storage.open(done):
+            pass
+
+
+# --- durability
+
+
+async def test_a_completion_is_on_the_medium(storage: LocalStorage, faulty: FaultyOs) -> None:
+    """Data before its new name, then the folder, then the record and its folder."""
+    upload = await kept(storage, b"hello")
+    faulty.calls.clear()
+    await storage.save(completed(upload, await storage.assemble(upload)))
+    data, claimed, moved, *folders = faulty.calls
+
+    assert data == f"fsync {upload.id}.data"
+    assert claimed.startswith("rename ") and claimed.endswith(".place")
+    assert moved == "rename audio.mp3"
+    assert "fsync 123" in folders
+    assert folders[-2:] == [f"rename {upload.id}.info", "fsync 42"]
+
+
+async def test_an_intermediate_offset_costs_no_sync(
+    storage: LocalStorage, faulty: FaultyOs
+) -> None:
+    """By default an answered offset survives the process, not the power."""
+    await kept(storage, b"hello")
+
+    assert [call for call in faulty.calls if call.startswith("fsync")] == []
+
+
+# --- after a crash
+
+
+async def test_bytes_beyond_the_record_do_not_exist(storage: LocalStorage, tmp_path: Path) -> None:
+    """What a killed process wrote after its last record is cut off by the next writer."""
+    upload = await kept(storage, b"hello")
+    with (tmp_path / FOLDER / f"{upload.id}.data").open("ab") as file:
+        file.write(b"unrecorded garbage")
+    async with storage.writer(upload, atomic=False) as writer:
+        await writer.write(b"!")
+        await writer.commit(grown(upload, 1))
+
+    assert (tmp_path / FOLDER / f"{upload.id}.data").read_bytes() == b"hello!"
+
+
+async def test_bytes_beyond_the_record_do_not_reach_the_file(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """kill -9 and resume never give a file that is longer than the original."""
+    upload = await kept(storage, b"hello")
+    with (tmp_path / FOLDER / f"{upload.id}.data").open("ab") as file:
+        file.write(b"unrecorded garbage")
+    await storage.assemble(upload)
+
+    assert (tmp_path / "final/42/123/audio.mp3").read_bytes() == b"hello"
+
+
+async def test_lost_bytes_are_told(storage: LocalStorage, tmp_path: Path) -> None:
+    """Data that is shorter than its record is `StorageError`, for writers and at the end."""
+    upload = await kept(storage, b"hello")
+    os.truncate(tmp_path / FOLDER / f"{upload.id}.data", 3)
+
+    with pytest.raises(StorageError):
+        async with storage.writer(upload, atomic=False):
+            pass
+    with pytest.raises(StorageError):
+        await storage.assemble(upload)
+
+
+async def test_lost_data_is_told(storage: LocalStorage, tmp_path: Path) -> None:
+    """Data that is gone altogether never becomes an empty file."""
+    upload = await kept(storage, b"hello")
+    (tmp_path / FOLDER / f"{upload.id}.data").unlink()
+
+    with pytest.raises(StorageError):
+        await storage.assemble(upload)
+    assert not (tmp_path / "final/42").exists()
+
+
+async def test_what_the_disk_kept_can_go_on(
+    storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the disk lost bytes the upload has those before them, and goes on from there."""
+    upload = await kept(storage, b"hello")
+    os.truncate(tmp_path / FOLDER / f"{upload.id}.data", 3)
+    left = await storage.load(upload.owner, upload.id)
+    async with storage.writer(left, atomic=False) as writer:
+        await writer.write(b"lo")
+        await writer.commit(grown(left, 2))
+    await storage.assemble(grown(left, 2))
+
+    assert left.offset == 3
+    assert (tmp_path / "final/42/123/audio.mp3").read_bytes() == b"hello"
+    assert {record.getMessage() for record in caplog.records} == {"bytes_lost"}
+
+
+async def test_an_upload_without_its_data_begins_anew(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """Data that is gone altogether is an upload without bytes."""
+    upload = await kept(storage, b"hello")
+    (tmp_path / FOLDER / f"{upload.id}.data").unlink()
+    left = await storage.load(upload.owner, upload.id)
+
+    assert (left.offset, left.chunks) == (0, ())
+
+
+async def test_a_data_folder_that_went_is_trouble(storage: LocalStorage, tmp_path: Path) -> None:
+    """A medium that is not mounted holds no uploads, but that does not mean there are none."""
+    upload = await kept(storage, b"hello")
+    shutil.rmtree(tmp_path / "uploads")
+
+    with pytest.raises(StorageError):
+        await storage.load(upload.owner, upload.id)
+
+
+@pytest.mark.parametrize("claim", [b"", b"\xff\x00", None])
+async def test_a_file_whose_claim_was_lost_is_found(
+    claim: bytes | None, storage: LocalStorage, tmp_path: Path
+) -> None:
+    """A power failure may take the claim to a place: the record of a file is enough."""
+    upload = await kept(storage, b"hello")
+    done = completed(upload, await storage.assemble(upload))
+    [path] = (tmp_path / FOLDER).glob("*.place")
+    if claim is None:
+        path.unlink()
+    else:
+        path.write_bytes(claim)
+
+    assert await storage.has_file(done)
+    async with storage.open(done) as content:
+        assert [block async for block in content.read(0, 5)] == [b"hello"]
+
+
+async def test_a_cancelled_commit_is_a_commit_or_none(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, faulty: FaultyOs
+) -> None:
+    """Whoever is cancelled while the record is replaced leaves bytes for what it says."""
+    upload = await kept(storage, b"hello")
+    in_rename, go_on = threading.Event(), threading.Event()
+
+    def rename(source: str, target: str) -> None:
+        in_rename.set()
+        go_on.wait(5)
+        os.rename(source, target)
+
+    async def append() -> None:
+        async with storage.writer(upload, atomic=False) as writer:
+            await writer.write(b" world")
+            await writer.commit(grown(upload, 6))
+
+    monkeypatch.setattr(faulty, "rename", rename)
+    task = asyncio.create_task(append())
+    await asyncio.to_thread(in_rename.wait, 5)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([task])
+    stored = await storage.load(upload.owner, upload.id)
+
+    async with storage.writer(stored, atomic=False):
+        pass
+    async with storage.open(stored) as content:
+        data = b"".join([block async for block in content.read(0, content.size)])
+    assert data == b"hello world"[: stored.offset]
+
+
+# --- in company
+
+
+async def test_a_folder_that_goes_in_that_moment_is_made_again(
+    storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty: FaultyOs
+) -> None:
+    """Who tidies up empty folders does not make a chunk fail, nor an upload unknown."""
+    upload = await kept(storage, b"hello")
+    chunks = tmp_path / FOLDER / f"{upload.id}.chunks"
+    removals = 2
+
+    def open_and_more(path: Path, flags: int, mode: int = 0o777) -> int:
+        nonlocal removals
+        if chunks.is_dir() and removals:
+            removals -= 1
+            chunks.rmdir()
+        return os.open(path, flags, mode)
+
+    monkeypatch.setattr(faulty, "open", open_and_more)
+    await stage(storage, upload, 3, b"chunk")
+
+    assert await storage.staged(upload) == {3: 5}
+
+
+async def test_a_chunk_that_breaks_off_leaves_no_file(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """Half a chunk is removed at once, not by the next cleaning."""
+    upload = await kept(storage, b"hello")
+    before = files(tmp_path)
+    async with storage.stage(upload, 3) as writer:
+        await writer.write(b"half a ch")
+
+    assert files(tmp_path) == before
+
+
+async def test_no_descriptor_is_left_open(
+    storage: LocalStorage, tmp_path: Path, faulty: FaultyOs
+) -> None:
+    """Whether calls succeed or fail, the process does not run out of descriptors."""
+    lost = await kept(storage, b"hello")
+    os.truncate(tmp_path / FOLDER / f"{lost.id}.data", 3)
+    before = os.listdir("/proc/self/fd")
+    part, upload = await kept(storage, b"part"), await kept(storage, b"hello")
+    await stage(storage, upload, 1, b"chunk")
+    async with storage.writer(upload, atomic=True) as writer:
+        await writer.absorb(part)
+        await writer.absorb(1)
+    with faulty.failing(Fault.WRITE):
+        for failing in (kept(storage, b"x"), stage(storage, upload, 2, b"x")):
+            with pytest.raises(NoSpace):
+                await failing
+    with pytest.raises(StorageError):
+        await storage.assemble(lost)
+    with pytest.raises(StorageError):
+        await append_to(storage, lost)
+    done = completed(upload, await storage.assemble(upload))
+    async with storage.open(done) as content:
+        assert [block async for block in content.read(0, 5)] == [b"hello"]
+
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+# --- strange files
+
+
+async def test_a_torn_record_is_gone(storage: LocalStorage, tmp_path: Path) -> None:
+    """An upload whose record is torn cannot go on: its client must begin anew."""
+    upload = await kept(storage, b"hello")
+    (tmp_path / FOLDER / f"{upload.id}.info").write_bytes(encode(upload)[:40])
+
+    with pytest.raises(UploadGone):
+        await storage.load(upload.owner, upload.id)
+
+
+async def test_a_record_of_a_newer_server_is_trouble(storage: LocalStorage, tmp_path: Path) -> None:
+    """A record that this server is too old for is 503, and stays."""
+    upload = await kept(storage, b"hello")
+    path = tmp_path / FOLDER / f"{upload.id}.info"
+    newer = encode(upload).replace(b'"version":%d' % VERSION, b'"version":%d' % (VERSION + 1))
+    path.write_bytes(newer)
+
+    with pytest.raises(StorageError):
+        await storage.load(upload.owner, upload.id)
+    assert path.read_bytes() == newer
+
+
+async def test_a_record_that_cannot_be_read_is_trouble(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """Absence is 404, failure is 503: a record that is a folder is not absent."""
+    upload = await kept(storage, b"hello")
+    path = tmp_path / FOLDER / f"{upload.id}.info"
+    path.unlink()
+    path.mkdir()
+
+    with pytest.raises(StorageError):
+        await storage.load(upload.owner, upload.id)
+
+
+async def test_a_record_in_anothers_folder_is_nobodys(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """A record counts where it belongs, not where somebody copied it."""
+    upload = await kept(storage, b"hello")
+    path = tmp_path / FOLDER / f"{upload.id}.info"
+    (tmp_path / "uploads/43").mkdir()
+    shutil.copy(path, tmp_path / "uploads/43" / path.name)
+    other_id = fresh().id
+    shutil.copy(path, path.with_name(f"{other_id}.info"))
+
+    with pytest.raises(UploadNotFound):
+        await storage.load("43", upload.id)
+    with pytest.raises(UploadNotFound):
+        await storage.load("42", other_id)
+    assert [each.id async for each in storage.uploads()] == [upload.id]
+
+
+async def test_a_list_leaves_out_what_cannot_be_read(
+    storage: LocalStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A torn record never stops a list or another upload; the log names it."""
+    upload = await kept(storage, b"hello")
+    folder = tmp_path / FOLDER
+    (folder / "torn.info").write_bytes(b"{")
+    (folder / "folder.info").mkdir()
+    (folder / "note.txt").touch()
+    (tmp_path / "uploads" / "file").touch()
+
+    assert [each async for each in storage.uploads()] == [upload]
+    assert {record.getMessage() for record in caplog.records} == {"unreadable_record"}
+
+
+async def test_half_written_files_are_cleaned_after_an_hour(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """What dead processes left goes; what somebody may still write stays, and all that counts."""
+    upload = await kept(storage, b"hello")
+    await stage(storage, upload, 3, b"chunk")
+    folder = tmp_path / FOLDER
+    chunks = folder / f"{upload.id}.chunks"
+    before = files(tmp_path)
+    old = [folder / "x.info.1.tmp", chunks / "4.1.tmp"]
+    young = [folder / "y.info.2.tmp", chunks / "5.2.tmp"]
+    for path in old + young:
+        path.touch()
+    for path in [*old, folder / f"{upload.id}.info", chunks / "3"]:
+        os.utime(path, (time.time() - 3700, time.time() - 3700))
+
+    assert await storage.clean() == 2
+    assert files(tmp_path) == sorted(before + [str(path.relative_to(tmp_path)) for path in young])
+
+
+async def test_a_chunk_that_is_replaced_while_it_is_absorbed(
+    storage: LocalStorage, tmp_path: Path, faulty: FaultyOs
+) -> None:
+    """A chunk re-sent in that moment is absorbed as one version or the other, never mixed."""
+    upload = await kept(storage, b"")
+    await stage(storage, upload, 0, b"short")
+    await stage(storage, upload, 1, b"a longer version")
+    waiting = tmp_path / FOLDER / f"{upload.id}.chunks"
+    async with storage.writer(upload, atomic=True) as writer:
+        faulty.before_open = lambda: os.replace(waiting / "1", waiting / "0")
+        absorbed = await writer.absorb(0)
+
+    assert absorbed in (chunk(b"short"), chunk(b"a longer version"))

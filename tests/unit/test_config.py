@@ -1,0 +1,380 @@
+"""Config: every setting, where it comes from, and what is said when it is wrong."""
+
+import argparse
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tests.tokens import PRIVATE_KEY, PUBLIC_PEM, public_pem
+from tusd_py.config import Config, add_flags, load_config, settings_table
+from tusd_py.setting_types import Backend, LogFormat, LogLevel, SettingError
+
+REQUIRED = {
+    "MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM,
+    "EXPECTED_JWT_ISSUER": "main-service",
+    "EXPECTED_JWT_AUDIENCE": "upload-service",
+}
+ALL = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+SPKI = serialization.PublicFormat.SubjectPublicKeyInfo
+PEM = serialization.Encoding.PEM
+EC_PEM = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(PEM, SPKI).decode()
+WEAK_PEM = public_pem(rsa.generate_private_key(public_exponent=65537, key_size=1024))
+PRIVATE_PEM = PRIVATE_KEY.private_bytes(
+    PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+
+GOOD: list[tuple[str, str, object]] = [
+    ("JWT_ALGORITHM", "RS256", "RS256"),
+    ("JWT_ALGORITHM", "rs256", "RS256"),
+    ("EXPECTED_JWT_ISSUER", " https://main.example/ ", "https://main.example/"),
+    ("EXPECTED_JWT_AUDIENCE", "a", "a"),
+    ("JWT_USER_ID_CLAIM", "uid", "uid"),
+    ("STORAGE_BACKEND", "LOCAL", Backend.LOCAL),
+    ("LOCAL_TEMP_CHUNK_PATH", "/data", Path("/data")),
+    ("LOCAL_TEMP_CHUNK_PATH", "data", Path.cwd() / "data"),
+    ("LOCAL_TEMP_CHUNK_PATH", "~/data", Path.home() / "data"),
+    ("S3_REGION_NAME", "eu-1", "eu-1"),
+    ("HOST", "::1", "::1"),
+    ("PORT", "0", 0),
+    ("PORT", "65535", 65535),
+    ("TUS_BASE_PATH", "/api/files/", "/api/files/"),
+    ("PUBLIC_URL", "https://e.org/up/", "https://e.org/up"),
+    ("TRUSTED_PROXIES", "*", ALL),
+    (
+        "TRUSTED_PROXIES",
+        "10.0.0.0/8, ::1",
+        (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")),
+    ),
+    ("MAX_UPLOAD_SIZE", "0", 0),
+    ("MAX_UPLOAD_SIZE", "500000", 500_000),
+    ("MAX_UPLOAD_SIZE", "500MB", 500_000_000),
+    ("MAX_UPLOAD_SIZE", "5 GiB", 5 << 30),
+    ("MAX_UPLOAD_SIZE", "1tib", 1 << 40),
+    ("MAX_UPLOAD_SIZE", "unlimited", None),
+    ("UPLOAD_EXPIRES_AFTER", "90", timedelta(seconds=90)),
+    ("UPLOAD_EXPIRES_AFTER", "15m", timedelta(minutes=15)),
+    ("UPLOAD_EXPIRES_AFTER", "7d", timedelta(days=7)),
+    ("SWEEP_INTERVAL", "1h", timedelta(hours=1)),
+    ("BODY_TIMEOUT", "0.5s", timedelta(seconds=0.5)),
+    ("SHUTDOWN_TIMEOUT", "5 s", timedelta(seconds=5)),
+    ("CORS_ALLOW_ORIGINS", "*", ("*",)),
+    (
+        "CORS_ALLOW_ORIGINS",
+        "https://A.example, http://b.example:81/",
+        ("https://a.example", "http://b.example:81"),
+    ),
+    ("CORS_ALLOW_ORIGINS", "null,capacitor://localhost", ("null", "capacitor://localhost")),
+    ("DEMO", "true", True),
+    ("DEMO", "Off", False),
+    ("LOG_FORMAT", "json", LogFormat.JSON),
+    ("LOG_LEVEL", "DEBUG", LogLevel.DEBUG),
+]
+
+
+def load(environ: Mapping[str, str] | None = None, **flags: str) -> Config:
+    """The settings of a server that has all it needs."""
+    return load_config(flags, {**REQUIRED, **(environ or {})}, None)
+
+
+def complaint(environ: Mapping[str, str]) -> str:
+    """What is said of wrong settings."""
+    with pytest.raises(SettingError) as caught:
+        load(environ)
+    return str(caught.value)
+
+
+# --- defaults and values
+
+
+def test_the_defaults() -> None:
+    """What the contract says of a server that was told only what it must be told."""
+    config = load()
+
+    assert config.jwt_algorithm == "RS256"
+    assert config.jwt_user_id_claim is None
+    assert config.storage_backend is Backend.LOCAL
+    assert config.local_temp_chunk_path == Path("/tmp/hayula_chunks")
+    assert (config.host, config.port) == ("0.0.0.0", 8000)
+    assert config.tus_base_path == "/files/"
+    assert config.public_url is None
+    assert config.trusted_proxies == ()
+    assert config.max_upload_size is None
+    assert config.upload_expires_after == timedelta(hours=24)
+    assert config.body_timeout == timedelta(seconds=60)
+    assert config.cors_allow_origins == ("*",)
+    assert config.demo is False
+    assert (config.log_format, config.log_level) == (LogFormat.TEXT, LogLevel.INFO)
+
+
+@pytest.mark.parametrize(("variable", "text", "value"), GOOD)
+def test_a_good_value(variable: str, text: str, value: object) -> None:
+    """Each setting takes what its help says."""
+    assert getattr(load({variable: text}), variable.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "right"),
+    [
+        ("JWT_ALGORITHM", "HS256", "RS256"),
+        ("JWT_ALGORITHM", "HS512", "RS256"),
+        ("JWT_ALGORITHM", "none", "RS256"),
+        ("JWT_ALGORITHM", "RS512", "RS256"),
+        ("JWT_ALGORITHM", "RS256,HS256", "RS256"),
+        ("MAIN_SERVICE_JWT_PUBLIC_KEY", "secret", "PEM"),
+        ("MAIN_SERVICE_JWT_PUBLIC_KEY", PRIVATE_PEM, "PEM"),
+        ("MAIN_SERVICE_JWT_PUBLIC_KEY", EC_PEM, "RSA"),
+        ("MAIN_SERVICE_JWT_PUBLIC_KEY", WEAK_PEM, "2048"),
+        ("MAIN_SERVICE_JWT_PUBLIC_KEY", "ü", "PEM"),
+        ("EXPECTED_JWT_ISSUER", "  ", "missing"),
+        ("EXPECTED_JWT_AUDIENCE", "\t", "missing"),
+        ("STORAGE_BACKEND", "gcs", "local"),
+        ("STORAGE_BACKEND", "s3", "S3_ACCESS_KEY"),
+        ("LOCAL_TEMP_CHUNK_PATH", "~nobody-of-this-name/data", "folder"),
+        ("S3_ENDPOINT_URL", "s3.example", "https://"),
+        ("PORT", "http", "65535"),
+        ("PORT", "-1", "65535"),
+        ("PORT", "65536", "65535"),
+        ("PORT", "80.5", "65535"),
+        ("PORT", "\uff18\uff10", "65535"),
+        ("TUS_BASE_PATH", "/", "/files/"),
+        ("TUS_BASE_PATH", "files", "/files/"),
+        ("TUS_BASE_PATH", "/files", "/files/"),
+        ("TUS_BASE_PATH", "/a b/", "/files/"),
+        ("TUS_BASE_PATH", "/../", "/files/"),
+        ("TUS_BASE_PATH", "/{x}/", "/files/"),
+        ("TUS_BASE_PATH", "/upload/", "another path"),
+        ("PUBLIC_URL", "example.org", "https://example.org"),
+        ("PUBLIC_URL", "ftp://example.org", "https://example.org"),
+        ("PUBLIC_URL", "https://", "https://example.org"),
+        ("PUBLIC_URL", "https://e.org/?q", "https://example.org"),
+        ("PUBLIC_URL", "https://e.org/#f", "https://example.org"),
+        ("PUBLIC_URL", "http://[::1", "https://example.org"),
+        ("TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,", "10.0.0.0/8"),
+        ("MAX_UPLOAD_SIZE", "-1", "5GiB"),
+        ("MAX_UPLOAD_SIZE", "5 parsecs", "5GiB"),
+        ("MAX_UPLOAD_SIZE", "1.5GB", "5GiB"),
+        ("MAX_UPLOAD_SIZE", "1" * 30, "5GiB"),
+        ("UPLOAD_EXPIRES_AFTER", "0", "24h"),
+        ("UPLOAD_EXPIRES_AFTER", "-1h", "24h"),
+        ("UPLOAD_EXPIRES_AFTER", "soon", "24h"),
+        ("UPLOAD_EXPIRES_AFTER", "999999999d", "24h"),
+        ("SWEEP_INTERVAL", "0s", "90s"),
+        ("BODY_TIMEOUT", "1e3", "90s"),
+        ("SHUTDOWN_TIMEOUT", "never", "90s"),
+        ("CORS_ALLOW_ORIGINS", "example.org", "https://example.org"),
+        ("CORS_ALLOW_ORIGINS", "https://e.org/path", "https://example.org"),
+        ("CORS_ALLOW_ORIGINS", "https://*.e.org x", "https://example.org"),
+        ("DEMO", "maybe", "true or false"),
+        ("LOG_FORMAT", "xml", "json"),
+        ("LOG_LEVEL", "loud", "debug"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_bad_value(variable: str, text: str, right: str) -> None:
+    """A bad value is one line that names the variable and says what would be right."""
+    line = complaint({variable: text})
+
+    assert "\n" not in line
+    assert line.startswith((variable, "S3_ACCESS_KEY"))
+    assert right in line
+    assert line.endswith(".")
+
+
+def test_no_secret_is_repeated() -> None:
+    """A wrong key is not shown: it may be the private one."""
+    assert PRIVATE_PEM.splitlines()[1] not in complaint(
+        {"MAIN_SERVICE_JWT_PUBLIC_KEY": PRIVATE_PEM}
+    )
+
+
+@pytest.mark.parametrize("variable", REQUIRED)
+def test_a_missing_value(variable: str) -> None:
+    """What is required is asked for by name."""
+    environ = {name: value for name, value in REQUIRED.items() if name != variable}
+    with pytest.raises(SettingError, match=f"^{variable} is missing: ") as caught:
+        load_config({}, environ, None)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_s3_needs_its_settings() -> None:
+    """STORAGE_BACKEND=s3 asks for the S3 settings one after the other."""
+    environ = {"STORAGE_BACKEND": "s3"}
+    asked = []
+    for _ in range(4):
+        name = complaint(environ).partition(" ")[0]
+        asked.append(name)
+        environ[name] = "https://s3.example"
+
+    assert asked == ["S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_BUCKET_NAME", "S3_ENDPOINT_URL"]
+    assert complaint(environ).startswith("STORAGE_BACKEND: s3")
+
+
+def test_every_setting_is_tested() -> None:
+    """No setting is added without a good value here."""
+    tested = {variable.lower() for variable, _, _ in GOOD}
+    untested = {each.name for each in fields(Config)} - tested
+    keys_and_texts = {name for name in untested if name.startswith(("main_service_jwt", "s3_"))}
+
+    assert untested == keys_and_texts
+
+
+# --- the public key
+
+
+def test_a_key_with_written_line_ends() -> None:
+    """Line ends of the PEM may be written as a backslash and an n."""
+    config = load({"MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM.replace("\n", "\\n")})
+
+    assert config.main_service_jwt_public_key.strip() == PUBLIC_PEM.strip()
+
+
+def test_a_key_from_a_file(tmp_path: Path) -> None:
+    """MAIN_SERVICE_JWT_PUBLIC_KEY_FILE names a file with the PEM."""
+    path = tmp_path / "key.pem"
+    path.write_text(PUBLIC_PEM)
+    environ = {"MAIN_SERVICE_JWT_PUBLIC_KEY": "", "MAIN_SERVICE_JWT_PUBLIC_KEY_FILE": str(path)}
+
+    assert load(environ).main_service_jwt_public_key == PUBLIC_PEM.strip()
+
+
+def test_a_key_from_a_file_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the home here as in every other path."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key.pem").write_text(PUBLIC_PEM)
+    environ = {"MAIN_SERVICE_JWT_PUBLIC_KEY": "", "MAIN_SERVICE_JWT_PUBLIC_KEY_FILE": "~/key.pem"}
+
+    assert load(environ).main_service_jwt_public_key == PUBLIC_PEM.strip()
+
+
+def test_the_key_wins_over_the_file(tmp_path: Path) -> None:
+    """When both are given the file is not even read."""
+    environ = {"MAIN_SERVICE_JWT_PUBLIC_KEY_FILE": str(tmp_path / "none")}
+
+    assert load(environ).main_service_jwt_public_key == PUBLIC_PEM.strip()
+
+
+@pytest.mark.parametrize("content", [None, b"secret", b"\xff\xfe"])
+def test_a_file_without_a_key(content: bytes | None, tmp_path: Path) -> None:
+    """A file that is not there, or holds no key, is one line that names the variable."""
+    path = tmp_path / "key.pem"
+    if content is not None:
+        path.write_bytes(content)
+    environ = {"MAIN_SERVICE_JWT_PUBLIC_KEY": "", "MAIN_SERVICE_JWT_PUBLIC_KEY_FILE": str(path)}
+    line = complaint(environ)
+
+    assert "MAIN_SERVICE_JWT_PUBLIC_KEY" in line
+    assert "\n" not in line
+
+
+# --- where values come from
+
+
+@pytest.fixture
+def dotenv(tmp_path: Path) -> Path:
+    """A file .env that sets the port."""
+    path = tmp_path / ".env"
+    path.write_text("PORT=1\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("flag", "environ", "expected"),
+    [
+        ("3", "2", 3),
+        ("", "2", 2),
+        (None, "2", 2),
+        (None, "", 1),
+        ("", "", 1),
+        (None, None, 1),
+        ("3", None, 3),
+    ],
+)
+def test_which_value_counts(
+    flag: str | None, environ: str | None, expected: int, dotenv: Path
+) -> None:
+    """The flag wins, then the environment, then .env; an empty text counts as not given."""
+    variables = REQUIRED if environ is None else {**REQUIRED, "PORT": environ}
+    config = load_config({"port": flag}, variables, dotenv)
+
+    assert config.port == expected
+
+
+def test_everything_empty_is_the_default() -> None:
+    """Empty settings are unset ones, as compose files write them."""
+    assert load({each.name.upper(): "" for each in fields(Config)} | REQUIRED) == load()
+
+
+def test_a_missing_dotenv_is_no_error(tmp_path: Path) -> None:
+    """Most servers have none."""
+    assert load_config({}, REQUIRED, tmp_path / ".env") == load()
+
+
+def test_dotenv_holds_a_key(tmp_path: Path) -> None:
+    """The key may stand in .env, quoted, over several lines or one."""
+    path = tmp_path / ".env"
+    environ = {name: value for name, value in REQUIRED.items() if "KEY" not in name}
+    for written in (PUBLIC_PEM, PUBLIC_PEM.replace("\n", "\\n")):
+        path.write_text(f'# comment\nMAIN_SERVICE_JWT_PUBLIC_KEY="{written}"\n')
+        config = load_config({}, environ, path)
+
+        assert config.main_service_jwt_public_key.strip() == PUBLIC_PEM.strip()
+
+
+def test_dotenv_is_taken_literally(tmp_path: Path) -> None:
+    """A secret with a dollar sign is that secret."""
+    path = tmp_path / ".env"
+    path.write_text("S3_SECRET_KEY='a${HOME}b'\n")
+
+    assert load_config({}, REQUIRED, path).s3_secret_key == "a${HOME}b"
+
+
+def test_a_dotenv_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A .env that is no text is one line, not a traceback."""
+    path = tmp_path / ".env"
+    path.write_bytes(b"PORT=\xff\xfe\n")
+
+    with pytest.raises(SettingError, match=r"\.env"):
+        load_config({}, REQUIRED, path)
+
+
+def test_unknown_variables_are_nobodys_business() -> None:
+    """The environment is full of other programs' variables."""
+    assert load({"PATH": "/bin", "PORTS": "x"}) == load()
+
+
+# --- flags and tables
+
+
+def test_every_setting_is_a_flag() -> None:
+    """`LOCAL_TEMP_CHUNK_PATH` is `--local-temp-chunk-path`."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    parsed = vars(parser.parse_args(["--local-temp-chunk-path", "/data", "--port=9"]))
+
+    assert parsed.keys() == {each.name for each in fields(Config)}
+    assert (parsed["local_temp_chunk_path"], parsed["port"]) == ("/data", "9")
+
+
+def test_every_setting_is_in_the_table() -> None:
+    """The table in the documentation has one row a setting, with its default and its help."""
+    rows = settings_table().splitlines()[2:]
+
+    assert [row.split("|")[1].strip(" `") for row in rows] == [
+        each.name.upper() for each in fields(Config)
+    ]
+    assert all(row.count(" | ") == 2 for row in rows)
+
+
+def test_a_config_does_not_change() -> None:
+    """Settings are read once."""
+    with pytest.raises(AttributeError):
+        load().port = 1  # type: ignore[misc] # what must not be possible

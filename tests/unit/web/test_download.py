@@ -1,0 +1,370 @@
+"""GET of a finished upload: ranges, conditions, a safe name and a safe type."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import unquote
+
+import pytest
+from aiohttp import ClientError, ClientResponse, web
+from aiohttp.test_utils import TestClient
+
+from tests.core import NEW, USER, Core
+from tests.uploads import UPLOAD, completed
+from tusd_py.errors import StorageError, UploadError
+from tusd_py.interfaces import Content
+from tusd_py.upload import Upload
+from tusd_py.web.download import disposition, media_type, send
+from tusd_py.web.errors import answering
+from tusd_py.web.tus_headers import http_date
+
+Client = TestClient[web.Request, web.Application]
+MakeClient = Callable[[web.Application], Awaitable[Client]]
+DATA = b"0123456789"
+
+
+class Served:
+    """A finished upload behind one address."""
+
+    def __init__(self, upload: Upload, client: Client) -> None:
+        self.upload = upload
+        self.etag = f'"{upload.id}"'
+        assert upload.completion is not None
+        self.modified = upload.completion.at
+        self._client = client
+
+    async def get(self, **headers: str) -> tuple[ClientResponse, bytes]:
+        """The answer to GET, and its body."""
+        return await self.ask("GET", **headers)
+
+    async def ask(self, method: str, **headers: str) -> tuple[ClientResponse, bytes]:
+        """The answer to a request, and its body."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = await self._client.request(method, "/", headers=named)
+        return response, await response.read()
+
+
+@pytest.fixture
+async def make_served(
+    aiohttp_client: MakeClient,
+) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
+    """Serves one upload."""
+
+    async def make(data: bytes = DATA, content_type: str | None = "audio/mpeg") -> Served:
+        core = Core()
+        upload = await core.finished(data, replace(NEW, content_type=content_type))
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await send(request, core.service.open(USER, upload.id), idle=5.0)
+
+        def refuse(_request: web.Request, error: UploadError, status: int) -> web.Response:
+            return web.Response(status=status, text=str(error))
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return await answering(request, handle, refuse)
+
+        app = web.Application()
+        app.router.add_route("*", "/", answer)
+        return Served(upload, await aiohttp_client(app))
+
+    yield make
+
+
+@pytest.fixture
+async def served(make_served: Callable[..., Awaitable[Served]]) -> Served:
+    """Ten bytes of audio."""
+    return await make_served()
+
+
+async def test_all_bytes(served: Served) -> None:
+    """Without conditions the whole file comes, and what it is."""
+    response, body = await served.get()
+
+    assert (response.status, body) == (200, DATA)
+    assert response.headers["Content-Length"] == "10"
+    assert response.headers["Content-Type"] == "audio/mpeg"
+    assert response.headers["ETag"] == served.etag
+    assert response.headers["Accept-Ranges"] == "bytes"
+    assert response.headers["Last-Modified"] == http_date(served.modified)
+
+
+async def test_nothing_runs_in_a_browser(served: Served) -> None:
+    """What a user uploaded is downloaded, not shown, sniffed or run."""
+    response, _ = await served.get()
+
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Disposition"].startswith("attachment;")
+    assert "sandbox" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"].startswith("private")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "content_range"),
+    [
+        ("bytes=0-4", b"01234", "bytes 0-4/10"),
+        ("bytes=0-0", b"0", "bytes 0-0/10"),
+        ("bytes=5-", b"56789", "bytes 5-9/10"),
+        ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=-99", DATA, "bytes 0-9/10"),
+        ("bytes=8-99", b"89", "bytes 8-9/10"),
+        ("bytes=9-9", b"9", "bytes 9-9/10"),
+        ("bytes= 2-3 ", b"23", "bytes 2-3/10"),
+        ("Bytes=2-3", b"23", "bytes 2-3/10"),
+        (f"bytes=5-{'9' * 19}", b"56789", "bytes 5-9/10"),
+    ],
+)
+async def test_a_range(served: Served, value: str, expected: bytes, content_range: str) -> None:
+    """One range gives 206 with those bytes (RFC 9110, 14)."""
+    response, body = await served.get(Range=value)
+
+    assert (response.status, body) == (206, expected)
+    assert response.headers["Content-Range"] == content_range
+    assert response.headers["Content-Length"] == str(len(expected))
+
+
+@pytest.mark.parametrize("value", ["bytes=10-", "bytes=10-11", "bytes=99-100", "bytes=-0"])
+async def test_a_range_beyond_the_end(served: Served, value: str) -> None:
+    """A range without a byte of the file is 416, and the size is told."""
+    response, body = await served.get(Range=value)
+
+    assert response.status == 416
+    assert response.headers["Content-Range"] == "bytes */10"
+    assert DATA not in body
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "bytes",
+        "bytes=",
+        "bytes=-",
+        "bytes=5-2",
+        "bytes=a-b",
+        "bytes=1-2,4-5",
+        "bytes=-1-2",
+        "bytes=+1-2",
+        "bytes=\u0661-\u0662",
+        "bytes=0x1-2",
+        f"bytes=0-{'9' * 20}",
+        "items=0-4",
+        "0-4",
+    ],
+)
+async def test_a_range_that_is_none_is_ignored(served: Served, value: str) -> None:
+    """Several ranges, other units and what cannot be read give all bytes."""
+    response, body = await served.get(Range=value)
+
+    assert (response.status, body) == (200, DATA)
+    assert "Content-Range" not in response.headers
+
+
+async def test_an_empty_file(make_served: Callable[..., Awaitable[Served]]) -> None:
+    """An empty file is no bytes, and has no range."""
+    served = await make_served(b"")
+    response, body = await served.get()
+    ranged, _ = await served.get(Range="bytes=0-")
+
+    assert (response.status, body, response.headers["Content-Length"]) == (200, b"", "0")
+    assert ranged.status == 416
+
+
+async def test_if_range_with_our_etag(served: Served) -> None:
+    """The range counts when the file is the one the client knows."""
+    for known in (served.etag, http_date(served.modified)):
+        response, body = await served.get(Range="bytes=0-1", If_Range=known)
+
+        assert (response.status, body) == (206, b"01")
+
+
+async def test_if_range_with_another(served: Served) -> None:
+    """Else all bytes come: of another version, of a weak tag, of another time."""
+    earlier = http_date(served.modified - timedelta(seconds=1))
+    for known in ('"other"', f"W/{served.etag}", earlier, "nonsense"):
+        response, body = await served.get(Range="bytes=0-1", If_Range=known)
+
+        assert (response.status, body) == (200, DATA)
+
+
+async def test_what_the_client_has_is_not_sent_again(served: Served) -> None:
+    """If-None-Match and If-Modified-Since give 304 without a body."""
+    conditions = [
+        {"If_None_Match": served.etag},
+        {"If_None_Match": f'"other", W/{served.etag}'},
+        {"If_None_Match": "*"},
+        {"If_Modified_Since": http_date(served.modified)},
+        {"If_Modified_Since": http_date(served.modified + timedelta(days=1))},
+    ]
+    for condition in conditions:
+        response, body = await served.get(**condition)
+
+        assert (response.status, body) == (304, b"")
+        assert response.headers["ETag"] == served.etag
+
+
+async def test_what_the_client_does_not_have_is_sent(served: Served) -> None:
+    """If-None-Match counts before If-Modified-Since, and other tags do not match."""
+    since = http_date(served.modified)
+    conditions = [
+        {"If_None_Match": '"other"'},
+        {"If_None_Match": '"other"', "If_Modified_Since": since},
+        {"If_Modified_Since": http_date(served.modified - timedelta(seconds=1))},
+        {"If_Modified_Since": "nonsense"},
+    ]
+    for condition in conditions:
+        response, body = await served.get(**condition)
+
+        assert (response.status, body) == (200, DATA)
+
+
+async def test_a_large_file(make_served: Callable[..., Awaitable[Served]]) -> None:
+    """Size is no matter."""
+    data = bytes(range(256)) * 20_000
+    served = await make_served(data)
+    _, body = await served.get()
+    _, part = await served.get(Range="bytes=1000000-4000000")
+
+    assert body == data
+    assert part == data[1_000_000:4_000_001]
+
+
+class Broken:
+    """See `Content`: a file that cannot be read to its end."""
+
+    size = 3 << 20
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """See `Content.read`."""
+        yield bytes(1 << 20)
+        raise StorageError("The disk cannot be read.")
+
+
+class Endless:
+    """See `Content`: more than any socket holds."""
+
+    size = 1 << 40
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """See `Content.read`."""
+        while True:
+            yield bytes(1 << 20)
+
+
+async def cut(
+    aiohttp_client: MakeClient, content: Content, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Return once the download of this content was cut."""
+    upload = completed(UPLOAD)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[tuple[Upload, Content]]:
+        yield upload, content
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await send(request, opened(), idle=0.2)
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    client = await aiohttp_client(app)
+    response = await client.get("/")
+    async with asyncio.timeout(5):
+        while "download_cut" not in caplog.messages:  # noqa: ASYNC110 - a log tells nobody
+            await asyncio.sleep(0.01)
+    with pytest.raises(ClientError):
+        await response.read()
+
+
+@pytest.mark.parametrize("content", [Broken(), Endless()], ids=["broken", "endless"])
+async def test_a_short_answer_does_not_look_like_a_whole_one(
+    content: Content, aiohttp_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection is cut when the storage fails, or the client takes nothing for a while."""
+    await cut(aiohttp_client, content, caplog)
+
+    assert [message for message in caplog.messages if message == "download_cut"]
+
+
+async def test_head_has_no_body(served: Served) -> None:
+    """HEAD tells the same without the bytes."""
+    response, body = await served.ask("HEAD")
+
+    assert (response.status, body) == (200, b"")
+    assert response.headers["Content-Length"] == "10"
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("audio.mp3", "audio.mp3"),
+        ("ü 文件.mp3", "_ __.mp3"),
+        ('a"b\\c%20.txt', "a_b_c_20.txt"),
+        ("a;b=c.txt", "a;b=c.txt"),
+        ("a'b(c).txt", "a'b(c).txt"),
+        ("a\r\nSet-Cookie: x", "a__Set-Cookie: x"),
+    ],
+)
+def test_a_name_is_told_twice(name: str, plain: str) -> None:
+    """An ASCII name for old clients, and the true one for all others (RFC 6266, 8187)."""
+    value = disposition(name)
+
+    assert value.startswith(f'attachment; filename="{plain}"; filename*=')
+    assert unquote(value.partition("filename*=UTF-8''")[2]) == name
+    assert value.isascii()
+    assert "\r" not in value
+    assert "\n" not in value
+
+
+def test_a_name_that_is_no_unicode() -> None:
+    """A lone surrogate does not fail the download."""
+    assert disposition("a\udcff").isascii()
+
+
+# --- types
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        "audio/mpeg",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "text/plain",
+        "text/plain; charset=utf-8",
+        "text/plain;charset=UTF-8",
+        "image/png",
+    ],
+)
+def test_a_type_is_believed(claimed: str) -> None:
+    """A type that only names what the file is."""
+    assert media_type(claimed) == claimed
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        None,
+        "",
+        "audio",
+        "audio/",
+        "/mpeg",
+        "audio/mpeg\r\nX: y",
+        "audio/mpeg; x=y",
+        "text/html",
+        "TEXT/HTML; charset=utf-8",
+        "application/xhtml+xml",
+        "image/svg+xml",
+        "text/xml",
+        "application/xml",
+        "text/javascript",
+        "application/javascript",
+        "ä/ö",
+        "a/" + "b" * 200,
+    ],
+)
+def test_a_type_is_not_believed(claimed: str | None) -> None:
+    """What is no type, and what a browser would run, is just bytes."""
+    assert media_type(claimed) == "application/octet-stream"
