@@ -17,9 +17,10 @@ NEW = NewUpload(owner=USER, filename="audio.mp3", declared_file_id="123")
 
 @dataclass(kw_only=True)
 class Core:
-    """A service and all that it was given. `max_size` is the limit of the server."""
+    """A service and all that it was given; `max_size` and `max_chunks` are its limits."""
 
     max_size: int | None = None
+    max_chunks: int = 10_000
     clock: Clock = field(default_factory=Clock)
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     sink: MemorySink = field(default_factory=MemorySink)
@@ -32,7 +33,7 @@ class Core:
             storage=self.storage,
             locker=self.locker,
             events=self.sink,
-            limits=Limits(max_size=self.max_size, expires_after=LIFE),
+            limits=Limits(max_size=self.max_size, expires_after=LIFE, max_chunks=self.max_chunks),
             now=self.clock,
         )
         self.chunks = ChunkAssembler(self.service)

@@ -203,6 +203,10 @@ class MemoryStorage:
         """A finished file."""
         return self._files.get(place)
 
+    def take_away(self, place: str) -> None:
+        """Remove a finished file behind the server's back."""
+        del self._files[place]
+
     async def check(self) -> None:
         """See `Storage.check`."""
         await self._work()

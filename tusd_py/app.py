@@ -57,7 +57,9 @@ async def open_service(config: Config) -> AsyncIterator[UploadService]:
             locker=locker,
             events=LogSink(),
             limits=Limits(
-                max_size=config.max_upload_size, expires_after=config.upload_expires_after
+                max_size=config.max_upload_size,
+                expires_after=config.upload_expires_after,
+                max_chunks=config.max_chunks,
             ),
             now=lambda: datetime.now(UTC),
         )

@@ -98,6 +98,7 @@ class ChunkAssembler:
             upload = await self._writable(owner, upload_id)
             if index != len(upload.chunks) or upload.is_full:
                 return False
+            await self._require_number(upload, index)
             space = await self._space(upload, index)
             async with self._storage.writer(upload, atomic=True) as writer:
                 chunk = await receive_chunk(body, writer, space=space)
@@ -128,6 +129,7 @@ class ChunkAssembler:
         return replace(chunk, digest=digest)
 
     async def _stage(self, upload: Upload, index: int, body: Body) -> Chunk:
+        await self._require_number(upload, index)
         space = await self._space(upload, index)
         async with self._storage.stage(upload, index) as writer:
             chunk = await receive_chunk(body, writer, space=space)
@@ -145,6 +147,7 @@ class ChunkAssembler:
         """See that the chunk becomes part of the file if its turn has come meanwhile."""
         upload = await self._service.alive(owner, upload_id)
         if index > len(upload.chunks):
+            await self._renew(upload)
             await self._absorb_waiting(owner, upload_id)
             return
         try:
@@ -158,6 +161,19 @@ class ChunkAssembler:
                     await self._finish_if_full(await self._absorb(upload))
         except UploadLocked:
             return  # it is staged and stays so: the holder or `complete` absorbs it
+
+    async def _renew(self, upload: Upload) -> None:
+        """An upload lives on while chunks come, also those that wait. Who holds the lock renews
+        it with the next commit."""
+        life = self._service.limits.expires_after
+        if upload.expires_at > self._service.now() + life * 0.9:
+            return
+        async with self._locker.try_lock(upload.key, wanted=ignore) as is_held:
+            if is_held:
+                upload = await self._service.alive(upload.owner, upload.id)
+                if upload.completion is None:
+                    later = self._service.now() + life
+                    await self._storage.save(replace(upload, expires_at=later))
 
     async def _absorb_waiting(self, owner: str, upload_id: str) -> None:
         """Absorb what waits, unless somebody holds the lock: they come here after letting go."""
@@ -222,6 +238,13 @@ class ChunkAssembler:
         waiting = await self._storage.staged(upload)
         later = (n for n in waiting if n >= len(upload.chunks) and n != index)
         return max(0, space - sum(waiting[n] for n in later))
+
+    async def _require_number(self, upload: Upload, index: int) -> None:
+        """Every chunk costs a little at each request, so there is a limit to their number."""
+        most = self._service.limits.max_chunks
+        waiting = await self._storage.staged(upload)
+        if len(upload.chunks) + len(waiting.keys() - {index}) >= most:
+            raise TooLarge(f"An upload has at most {most} chunks; send larger ones.")
 
     async def _require_whole(self, upload: Upload, total: int) -> None:
         waiting = await self._storage.staged(upload)

@@ -51,6 +51,7 @@ class Config:
     public_url: str | None = _setting(read.http_url, "scheme, host and path prefix that clients see, for Location, such as https://example.org/upload-service", "none", None)
     trusted_proxies: tuple[Network, ...] = _setting(read.networks, "addresses (CIDR, comma separated) whose Forwarded and X-Forwarded-* headers are believed; * for all", "none", ())
     max_upload_size: int | None = _setting(read.size, "most bytes of one upload, such as 5GiB or 500000", "unlimited", None)
+    max_chunks: int = _setting(read.count, "most REST chunks of one upload", "10000", 10_000)
     upload_expires_after: timedelta = _setting(read.duration, "life of an unfinished upload since its last byte, such as 90s, 15m, 24h or 7d", "24h", timedelta(hours=24))
     sweep_interval: timedelta = _setting(read.duration, "time between two passes of the expiry sweeper", "60s", timedelta(seconds=60))
     body_timeout: timedelta = _setting(read.duration, "longest silence in the middle of a body; then the connection closes", "60s", timedelta(seconds=60))

@@ -43,10 +43,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`max_size` of an upload in bytes, None is unlimited; life of an unfinished upload."""
+    """`max_size` of an upload in bytes, None is unlimited; life of an unfinished upload; the
+    number of REST chunks it may have."""
 
     max_size: int | None
     expires_after: timedelta
+    max_chunks: int = 10_000
 
 
 class UploadService:

@@ -72,6 +72,14 @@ def port(value: str) -> int:
     return number
 
 
+def count(value: str) -> int:
+    """A number above zero."""
+    number = _integer(value, "give a whole number above 0")
+    if not number:
+        raise ValueError("give a whole number above 0.")
+    return number
+
+
 def size(value: str) -> int | None:
     """Bytes, with or without a unit; None for `unlimited`."""
     if value.strip().lower() in {"unlimited", "none"}:

@@ -686,3 +686,56 @@ async def test_a_chunk_of_a_terminated_upload_is_not_kept() -> None:
     with pytest.raises(UploadGone):
         await running
     assert await waiting(core, upload) == {}
+
+
+# --- number and life
+
+
+async def test_the_number_of_chunks_has_a_limit() -> None:
+    """Appended and waiting chunks count; the same chunk again does not."""
+    core = Core(max_chunks=3)
+    upload = await core.created()
+    await core.chunk(upload, 0, b"a")
+    await core.chunk(upload, 7, b"b")
+    await core.chunk(upload, 8, b"c")
+    await core.chunk(upload, 8, b"c")
+    with pytest.raises(TooLarge):
+        await core.chunk(upload, 9, b"")
+    with pytest.raises(TooLarge):
+        await core.chunk(upload, 1, b"")
+
+    assert await waiting(core, upload) == {7: 1, 8: 1}
+
+
+async def test_waiting_chunks_keep_an_upload_alive() -> None:
+    """An upload lives on from its last byte, also when that is of a chunk before its turn."""
+    core = Core()
+    upload = await core.created()
+    for index in (5, 4, 3, 2, 1):
+        core.clock.forward(LIFE * 0.6)
+        await core.chunk(upload, index, b"x")
+    await core.chunk(upload, 0, b"x")
+
+    assert await core.content(await core.complete(upload, 6)) == b"xxxxxx"
+
+
+async def test_a_twin_that_ends_after_completion_is_compared() -> None:
+    """The same bytes again are a success, also when the file became complete meanwhile."""
+    core = Core()
+    upload = await core.created()
+    same, other = MemoryBody(is_open=True), MemoryBody(is_open=True)
+    first = asyncio.create_task(core.chunk_of(upload, 1, same))
+    second = asyncio.create_task(core.chunk_of(upload, 1, other))
+    await same.drained()
+    await other.drained()
+    await core.chunk(upload, 0, b"one")
+    await core.chunk(upload, 1, b"two")
+    await core.complete(upload, 2)
+    same.send(b"two")
+    same.finish()
+    other.send(b"six")
+    other.finish()
+    await first
+
+    with pytest.raises(ChunkConflict):
+        await second

@@ -1,6 +1,7 @@
 """UploadService: every verb, and what is true after each failure."""
 
 import asyncio
+import contextlib
 import uuid
 import zlib
 from collections.abc import Awaitable, Callable
@@ -653,3 +654,52 @@ async def test_an_expired_upload_is_gone() -> None:
 
     with pytest.raises(UploadGone, match="expired"):
         await core.append(upload, 0, b"hello")
+
+
+# --- whose file lies at a place
+
+
+async def test_an_earlier_upload_never_removes_a_later_file() -> None:
+    """Not even when its own file was taken away from the place before the later one came."""
+    core = Core()
+    earlier = await core.finished(b"earlier")
+    core.storage.take_away(earlier.place)
+    later = await core.finished(b"later")
+    with contextlib.suppress(UploadGone, UploadNotFound):
+        await core.service.terminate(USER, earlier.id)
+
+    assert await core.content(later) == b"later"
+
+
+async def test_to_terminate_a_full_upload_replaces_nothing() -> None:
+    """A full upload that never became a file goes; the file at its place stays."""
+    core = Core()
+    earlier = await core.finished(b"earlier")
+    upload = await core.created(5)
+    with core.storage.failing(Fault.MOVE), pytest.raises(StorageError):
+        await core.append(upload, 0, b"hello")
+    await core.service.terminate(USER, upload.id)
+
+    assert await core.content(earlier) == b"earlier"
+    assert [each.id for each in await core.service.files(USER)] == [earlier.id]
+
+
+async def test_nobody_disturbs_the_upload_of_another() -> None:
+    """A request for an id that is another's lets a running append run."""
+    core = Core()
+    upload = await core.created(5)
+    body = MemoryBody(is_open=True)
+    append = Append(offset=0, size=5)
+    running = asyncio.create_task(core.service.append(USER, upload.id, append, body))
+    await body.drained()
+    for request in (
+        core.service.terminate("43", upload.id),
+        core.service.append("43", upload.id, append, MemoryBody(b"wrong")),
+        core.service.find("43", upload.id),
+    ):
+        with pytest.raises(UploadNotFound):
+            await request
+    body.send(b"hello")
+    body.finish()
+
+    assert (await running).is_file

@@ -177,7 +177,7 @@ class LocalStorage:
 
     def _others_at_place(self, upload: Upload) -> list[Upload]:
         upload_id = places.holder(self._paths, upload)
-        if upload_id is None or upload_id == upload.id or not is_upload_id(upload_id):
+        if upload_id is None or upload_id == upload.id:
             return []
         try:
             other = decode(disk.read(self._paths.info_of(upload.owner, upload_id)))

@@ -65,9 +65,7 @@ class _LocalWriter:
             raise StorageError(f"{self._position} bytes were written, not {upload.offset}.")
         before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
         try:
-            await self._threads.run(
-                disk.replace, self._paths.info(upload), encode(upload), durable=False
-            )
+            await self._threads.run(self._write_record, upload)
         except UploadError:
             self._kept = before
             raise
@@ -81,6 +79,9 @@ class _LocalWriter:
                 os.ftruncate(self._fd, self._kept)
         finally:
             os.close(self._fd)
+
+    def _write_record(self, upload: Upload) -> None:
+        disk.replace(self._paths.info(upload), encode(upload), durable=False)
 
     def _absorb(self, source: Upload | int) -> Chunk:
         if isinstance(source, Upload):

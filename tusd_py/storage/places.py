@@ -9,15 +9,16 @@ from pathlib import Path
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage import disk
 from tusd_py.storage.paths import Paths
-from tusd_py.upload import Upload
+from tusd_py.upload import Upload, is_upload_id
 
 
 def holder(paths: Paths, upload: Upload) -> str | None:
     """The id of the upload whose file lies at the place of `upload`; None when nobody claims it."""
     try:
-        return disk.read(paths.claim(upload)).decode("ascii", "replace") or None
+        upload_id = disk.read(paths.claim(upload)).decode("ascii", "replace")
     except FileNotFoundError:
         return None
+    return upload_id if is_upload_id(upload_id) else None
 
 
 def is_own(paths: Paths, upload: Upload) -> bool:

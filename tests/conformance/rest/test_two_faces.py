@@ -331,3 +331,15 @@ async def test_another_users_upload_is_unknown_on_the_other_face(rest: RestClien
     assert statuses == [404] * 7
     assert len(await rest.files()) == 1
     assert await rest.offset(over_tus) == 0
+
+
+async def test_complete_on_a_concatenated_upload_answers_its_path(rest: RestClient) -> None:
+    """`complete` on a full tus upload answers its path, also when it was put together of parts."""
+    part = {"Upload-Concat": "partial", "Upload-Length": "5"}
+    parts = [await rest.create(part), await rest.create(part)]
+    await rest.patch(parts[0], 0, b"hello")
+    await rest.patch(parts[1], 0, b"world")
+    urls = " ".join(f"/files/{each}" for each in parts)
+    whole = await rest.create({"Upload-Concat": f"final;{urls}", "Upload-Metadata": metadata()})
+
+    assert await finished(rest, whole, 1) == b"helloworld"
