@@ -14,6 +14,9 @@ from tusd_py.setting_types import Backend, LogFormat, LogLevel, Network, Setting
 
 T = TypeVar("T")
 
+_KEY = "main_service_jwt_public_key"
+_KEY_FILE = f"{_KEY}_file"
+
 
 def _setting(parse: Callable[[str], T], meaning: str, shown: str, default: T) -> T:
     """One optional setting: how its text is read, what it means, its default as shown."""
@@ -75,9 +78,12 @@ def load_config(
     raw = {}
     for each in fields(Config):
         variable = each.name.upper()
-        value = flags.get(each.name) or environ.get(variable) or file.get(variable)
-        if value and value.strip():
-            raw[each.name] = value
+        for value in (flags.get(each.name), environ.get(variable), file.get(variable)):
+            if value and value.strip():
+                raw[each.name] = value
+                break
+    if flags.get(_KEY_FILE) and not flags.get(_KEY):
+        raw.pop(_KEY, None)  # a flag wins, also over the key itself in the environment
     return _read(raw)
 
 
@@ -113,8 +119,8 @@ def _dotenv(path: Path) -> Mapping[str, str | None]:
 
 def _read(raw: dict[str, str]) -> Config:
     _require_backend(raw)
-    if "main_service_jwt_public_key" not in raw and "main_service_jwt_public_key_file" in raw:
-        raw["main_service_jwt_public_key"] = _key_file(raw["main_service_jwt_public_key_file"])
+    if _KEY not in raw and _KEY_FILE in raw:
+        raw[_KEY] = _key_file(raw[_KEY_FILE])
     values: dict[str, Any] = {
         each.name: _value(each, raw.get(each.name)) for each in fields(Config)
     }

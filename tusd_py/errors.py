@@ -18,6 +18,7 @@ UploadError
 ├── ChecksumMismatch           the bytes are not those the client meant to send
 ├── BodyError                  the body ended before its end; what came before it counts
 │   ├── BodyInterrupted        the client went away
+│   ├── BodyMalformed          its framing broke
 │   ├── BodyStalled            the client fell silent
 │   └── BodyStopped            the server stopped reading: hand-over or shutdown
 └── Trouble                    not the client's fault: the same request may work later
@@ -150,6 +151,15 @@ class BodyInterrupted(BodyError):
 
     def __init__(self) -> None:
         super().__init__("The connection broke before the body was complete; send it again.")
+
+
+class BodyMalformed(BodyError):
+    """The framing of a body in chunked transfer coding broke."""
+
+    code = "bad_request"
+
+    def __init__(self) -> None:
+        super().__init__("The chunked coding of the body is broken; ask for the offset and go on.")
 
 
 class BodyStalled(BodyError):

@@ -18,8 +18,8 @@ class Body(Protocol):
     async def read(self, pause: float | None = None) -> bytes | None:
         """The next bytes; `b""` at the end; None when none came for `pause` seconds.
 
-        Raises `BodyInterrupted`, `BodyStalled` or `BodyStopped`. After a failure all bytes that
-        reached the server before it were returned.
+        Raises `BodyInterrupted`, `BodyMalformed`, `BodyStalled` or `BodyStopped`. All bytes that
+        reached the server before a failure were returned, but for those that `stop` cuts off.
         """
 
     def stop(self) -> None:

@@ -145,6 +145,15 @@ async def failure_is_not_absence(subject: StorageUnderTest) -> None:
     assert await subject.content(upload) == b"hello"
 
 
+@promise
+async def a_list_is_whole_or_fails(subject: StorageUnderTest) -> None:
+    """A storage that cannot be reached is no storage without uploads."""
+    await subject.kept(b"hello")
+    for owner in (None, UPLOAD.owner):
+        with subject.failing(Fault.UNREACHABLE), pytest.raises(StorageError):
+            await subject.ids(owner)
+
+
 # --- appending
 
 

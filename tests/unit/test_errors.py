@@ -10,6 +10,7 @@ SAMPLES: dict[type[UploadError], UploadError] = {
     for each in (
         errors.UploadNotFound,
         errors.BodyInterrupted,
+        errors.BodyMalformed,
         errors.BodyStalled,
         errors.BodyStopped,
         errors.UploadLocked,

@@ -122,6 +122,7 @@ class LocalStorage:
 
     async def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
+        await self._threads.run(self._require_folder)
         owners = (
             [owner]
             if owner is not None
@@ -150,9 +151,8 @@ class LocalStorage:
     def _load(self, owner: str, upload_id: str) -> Upload:
         try:
             upload = decode(disk.read(self._paths.info_of(owner, upload_id)))
-        except FileNotFoundError:
-            if not self._paths.uploads.is_dir():
-                raise StorageError("The data folder is not there; try again later.") from None
+        except (FileNotFoundError, NotADirectoryError):
+            self._require_folder()
             raise
         if upload.completion is not None or upload.ending is not None or not upload.offset:
             return upload
@@ -166,6 +166,11 @@ class LocalStorage:
             logger.error("bytes_lost", extra={"owner": owner, "upload": upload_id, "size": size})
             return shrunk(upload, size)
         return upload
+
+    def _require_folder(self) -> None:
+        """Where the data folder is missing nothing can be said to be absent."""
+        if not self._paths.uploads.is_dir():
+            raise StorageError("The data folder is not there; try again later.")
 
     def _open(self, upload: Upload) -> int:
         if upload.is_file:

@@ -5,7 +5,11 @@ import asyncio
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from tusd_py.errors import BodyInterrupted, BodyStalled, BodyStopped
+from tusd_py.errors import BodyInterrupted, BodyMalformed, BodyStalled, BodyStopped
+
+
+class BrokenFraming(web.RequestPayloadError):
+    """What `Connection` leaves in the content of a request whose chunked coding broke."""
 
 
 class RequestBody:
@@ -73,7 +77,7 @@ class RequestBody:
             raise BodyStalled
 
     def _rest(self, error: Exception) -> bytes:
-        """What reached us before the connection broke; then its end, or `BodyInterrupted`.
+        """What reached us before the body broke; then its end, or what broke it.
 
         aiohttp hides its buffer behind the exception; `_read_nowait` is the way around
         (tests/unit/web/test_body.py fails when it is gone).
@@ -81,4 +85,6 @@ class RequestBody:
         block: bytes = self._content._read_nowait(-1)
         if block or self._content.is_eof():
             return block
+        if isinstance(error, BrokenFraming):
+            raise BodyMalformed from error
         raise BodyInterrupted from error

@@ -1,12 +1,15 @@
 """A connection: what is said to a client whose request is not HTTP, and when nobody waits for it.
 
 aiohttp reads on for a while after an answer to a request whose body was not read. It does not see
-that the client went, or that the server is about to leave; `_current_request` and `_task_handler`
-are the way to tell (tests/faults/test_lingering.py fails when they are gone).
+that the client went, or that the server is about to leave, nor does it tell a body whose framing
+broke. `_current_request`, `_task_handler` and `_messages` are the way to tell
+(tests/faults/test_lingering.py and tests/unit/web/test_body.py fail when they are gone).
 """
 
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 
+from tusd_py.web.body import BrokenFraming
 from tusd_py.web.tus_headers import VERSION
 
 _WHY = {
@@ -18,6 +21,15 @@ _WHY = {
 class Connection(web.RequestHandler):
     """One connection. Its errors are one line of ours: aiohttp's quote the head, and log it, and
     a token may be in it."""
+
+    def data_received(self, data: bytes) -> None:
+        """See aiohttp, which keeps what broke a body for the next request: tell the body."""
+        super().data_received(data)
+        request = self._current_request
+        if request is None or not self._messages or request.content.is_eof():
+            return
+        if not isinstance(self._messages[-1][0], RawRequestMessage):
+            request.content.set_exception(BrokenFraming("The chunked coding is broken."))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See aiohttp; nothing more is read for an answer that was given."""

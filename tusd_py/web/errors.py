@@ -23,6 +23,7 @@ STATUS: dict[type[UploadError], int] = {
     errors.UploadLocked: 423,
     errors.ChecksumMismatch: 460,
     errors.BodyError: 503,
+    errors.BodyMalformed: 400,
     errors.Trouble: 503,
     errors.NoSpace: 507,
 }

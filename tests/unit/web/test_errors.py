@@ -46,6 +46,7 @@ CONTRACT: dict[type[UploadError], int] = {
     errors.ChecksumMismatch: 460,
     errors.BodyError: 503,
     errors.BodyInterrupted: 503,
+    errors.BodyMalformed: 400,
     errors.BodyStalled: 503,
     errors.BodyStopped: 503,
     errors.Trouble: 503,
