@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from tusd_py.errors import UploadError, UploadGone
+from tusd_py.errors import UploadGone
 from tusd_py.events import Completed, Expired
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
@@ -55,17 +55,17 @@ class Finisher:
         return done
 
     async def _replacing(self, upload: Upload) -> str:
-        """Make the file; earlier uploads whose file it replaces are gone, unless it fails."""
+        """Make the file; then the earlier uploads whose file it replaced are gone.
+
+        In this order, because an earlier file must not lose its record before it is replaced. An
+        upload whose record a crash leaves behind has no file of its own any more.
+        """
         others = await self._storage.others_at_place(upload)
+        location = await self._storage.assemble(upload)
         ending = Ending(why=End.REPLACED, at=self._now())
-        try:
-            for other in others:
-                await self._storage.save(replace(other, ending=ending))
-            return await self._storage.assemble(upload)
-        except UploadError:
-            for other in others:
-                await self._storage.save(other)
-            raise
+        for other in others:
+            await self._storage.save(replace(other, ending=ending))
+        return location
 
     async def resume_finish(self, upload: Upload) -> bool:
         """Finish an upload that a crash left full; False when somebody is at work on it."""

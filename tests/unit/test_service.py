@@ -703,3 +703,14 @@ async def test_nobody_disturbs_the_upload_of_another() -> None:
     body.finish()
 
     assert (await running).is_file
+
+
+async def test_an_earlier_upload_ends_only_after_its_file_was_replaced() -> None:
+    """A crash before the new file is there finds the earlier one with its record."""
+    core = Core()
+    earlier = await core.finished(b"earlier")
+    upload = await core.created(5)
+    with core.storage.failing(Fault.MOVE), pytest.raises(StorageError):
+        await core.append(upload, 0, b"hello")
+
+    assert all(each.ending is None for each in core.storage.records if each.id == earlier.id)

@@ -120,8 +120,10 @@ def move(source: Path, target: Path, *, below: Path) -> None:
             made = _make_folders(target.parent, below)
             os.rename(source, target)
         except FileNotFoundError:  # somebody pruned the folder, empty as it was
-            if attempt == 4 or not source.exists():
+            if not source.exists():
                 raise
+            if attempt == 4:
+                raise StorageError("The folder of the file keeps going away; try again.") from None
         else:
             break
     sync_folder(target.parent)
