@@ -203,10 +203,10 @@ class LocalStorage:
         return upload.offset == 0 and places.holder(self._paths, upload) != upload.id
 
     def _delete(self, upload: Upload) -> None:
+        if upload.is_full and not upload.is_partial:
+            places.vacate(self._paths, upload)  # first: it looks whether the bytes were moved
         self._paths.data(upload).unlink(missing_ok=True)
         disk.remove_files(self._paths.chunks(upload))
-        if upload.is_full and not upload.is_partial:
-            places.vacate(self._paths, upload)
 
     def _records(self, owner: str) -> list[Upload]:
         found = []

@@ -42,19 +42,23 @@ def occupy(paths: Paths, upload: Upload, data: Path) -> None:
         return
     try:
         disk.move(data, place, below=paths.root)
-    except OSError:
+    except (OSError, StorageError):
         if data.exists():
             _restore(paths, upload, before)
         raise
 
 
 def vacate(paths: Paths, upload: Upload) -> None:
-    """Remove the file at the place of `upload` if it is its own, and the claim."""
+    """Remove the file at the place of `upload` if it is its own, and the claim.
+
+    While its bytes were not moved, as after a crash behind the claim, the file there is another's.
+    """
     if not is_own(paths, upload):
         return
-    place = paths.place(upload)
-    place.unlink(missing_ok=True)
-    disk.prune(place.parent, below=paths.final)
+    if not paths.data(upload).exists():
+        place = paths.place(upload)
+        place.unlink(missing_ok=True)
+        disk.prune(place.parent, below=paths.final)
     paths.claim(upload).unlink(missing_ok=True)
 
 

@@ -231,6 +231,26 @@ async def test_a_data_folder_that_went_is_trouble(storage: LocalStorage, tmp_pat
         await storage.load(upload.owner, upload.id)
 
 
+async def test_a_claim_before_its_move_gives_nothing_away(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """Killed between the claim and the move, a later upload that is deleted leaves the earlier
+    file, which is its owner's again."""
+    earlier = await kept(storage, b"hello")
+    done = completed(earlier, await storage.assemble(earlier))
+    await storage.save(done)
+    later = await kept(storage, b"later")
+    later = replace(later, length=later.offset)
+    [path] = (tmp_path / FOLDER).glob("*.place")
+    path.write_text(later.id)
+    hidden = await storage.has_file(done)
+    await storage.delete(later)
+
+    assert not hidden
+    async with storage.open(done) as content:
+        assert [block async for block in content.read(0, 5)] == [b"hello"]
+
+
 @pytest.mark.parametrize("claim", [b"", bytes(36), None])
 async def test_a_file_whose_claim_was_lost_is_found(
     claim: bytes | None, storage: LocalStorage, tmp_path: Path
