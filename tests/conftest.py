@@ -1,14 +1,22 @@
 """Fixtures that every folder of tests shares."""
 
+import asyncio
+import re
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 
 import aiohttp
+import botocore
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from botocore.loaders import create_loader
 
 from tests.servers import Address, ServerProcess, running
+from tests.stores import Folder, InBucket, MakeStore
+from tests.weed import Bucket, Weed
 
 MakeServer = Callable[..., Awaitable[Address]]
 MakeProcess = Callable[..., Awaitable[ServerProcess]]
@@ -18,16 +26,54 @@ MakeProcess = Callable[..., Awaitable[ServerProcess]]
 def blockbuster() -> Iterator[BlockBuster]:
     """A blocking call on the event loop made by the package fails the test."""
     with blockbuster_ctx("tusd_py") as guard:
+        for call in guard.functions.values():  # the client of S3 reads files when it is made
+            call.can_block_in("tusd_py/storage/s3/bucket.py", "open_bucket")
         yield guard
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What clients see is the same on every kind of storage."""
+    is_for_all = metafunc.module.__name__.startswith(("tests.conformance.", "tests.e2e."))
+    marks = metafunc.definition.iter_markers("parametrize")
+    is_chosen = any(mark.args[0] == "make_store" for mark in marks)
+    if is_for_all and "make_store" in metafunc.fixturenames and not is_chosen:
+        metafunc.parametrize("make_store", ["local", "s3"], indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients of S3 are made in a few ms, not in 100: what botocore knows of S3 is read once, and
+    of the certificates of the world's authorities, for which no test has a use, only one."""
+    bundle = Path(botocore.__file__).with_name("cacert.pem").read_text()
+    first = re.search("-----BEGIN .*?-----END CERTIFICATE-----", bundle, re.DOTALL)
+    assert first is not None
+    file = tmp_path_factory.mktemp("certificates") / "one.pem"
+    file.write_text(first[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_CA_BUNDLE", str(file))
+        patch.setattr("botocore.session.create_loader", cache(create_loader))
+        yield
+
+
 @pytest.fixture
-async def make_server(tmp_path: Path) -> AsyncIterator[MakeServer]:
+def make_store(request: pytest.FixtureRequest) -> MakeStore:
+    """Where the servers of `make_server` and `make_process` store: in their folders, or, with the
+    parameter "s3", all in the same bucket."""
+    if getattr(request, "param", "local") == "local":
+        return lambda root: Folder(root=root)
+    bucket: Bucket = request.getfixturevalue("bucket")
+    return lambda root: InBucket(bucket=bucket, root=root)
+
+
+@pytest.fixture
+async def make_server(tmp_path: Path, make_store: MakeStore) -> AsyncIterator[MakeServer]:
     """Starts servers in this process: `await make_server(MAX_UPLOAD_SIZE="10")`."""
     async with AsyncExitStack() as stack:
 
         async def make(root: Path | None = None, **overrides: str) -> Address:
-            return await stack.enter_async_context(running(root or tmp_path / "data", **overrides))
+            folder = root or tmp_path / "data"
+            server = running(folder, make_store(folder), **overrides)
+            return await stack.enter_async_context(server)
 
         yield make
 
@@ -39,14 +85,14 @@ async def server(make_server: MakeServer) -> Address:
 
 
 @pytest.fixture
-async def make_process(tmp_path: Path) -> AsyncIterator[MakeProcess]:
+async def make_process(tmp_path: Path, make_store: MakeStore) -> AsyncIterator[MakeProcess]:
     """Starts servers as processes: `await make_process(BODY_TIMEOUT="2")`."""
     started: list[ServerProcess] = []
 
     async def make(root: Path | None = None, **overrides: str) -> ServerProcess:
         folder = root or tmp_path / "data"
         folder.mkdir(exist_ok=True)
-        process = ServerProcess(root=folder, overrides=overrides)
+        process = ServerProcess(root=folder, store=make_store(folder), overrides=overrides)
         started.append(process)
         await process.start()
         return process
@@ -62,3 +108,43 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def weed() -> Iterator[Weed]:
+    """A real S3 store for all tests of this process; a test that stops it starts it again."""
+    with tempfile.TemporaryDirectory(prefix="weed-", ignore_cleanup_errors=True) as folder:
+        store = Weed(folder=Path(folder))
+        try:
+            store.start()
+            yield store
+        finally:
+            store.kill()
+
+
+@pytest.fixture(scope="session")
+def used_bucket(weed: Weed) -> Bucket:
+    """The bucket of that store, with what the test before left in it."""
+    one = weed.bucket("tests")
+    with asyncio.Runner() as runner:
+        runner.run(one.create())
+    return one
+
+
+@pytest.fixture
+def bucket(used_bucket: Bucket) -> Iterator[Bucket]:
+    """An empty bucket. All tests of this process use the same one, one after the other: the first
+    write to a new one takes 0.2 s, and each has files of its own on the disk."""
+    yield used_bucket
+    used_bucket.empty()
+
+
+@pytest.fixture
+def own_weed(tmp_path: Path) -> Iterator[Weed]:
+    """A store of this test's own, to be stopped, killed and started again; it has no bucket."""
+    store = Weed(folder=tmp_path / "weed")
+    try:
+        store.start()
+        yield store
+    finally:
+        store.kill()

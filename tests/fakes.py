@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+
+from xxhash import xxh3_128
 
 from tusd_py.errors import (
     BodyError,
@@ -211,10 +213,11 @@ class MemoryStorage:
         """See `Storage.check`."""
         await self._work()
 
-    async def create(self, upload: Upload) -> None:
+    async def create(self, upload: Upload) -> Upload:
         """See `Storage.create`."""
         await self._work(Fault.RECORD)
         self._store(upload)
+        return upload
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`."""
@@ -224,10 +227,11 @@ class MemoryStorage:
         except KeyError:
             raise UploadNotFound from None
 
-    async def save(self, upload: Upload) -> None:
+    async def save(self, upload: Upload) -> Upload:
         """See `Storage.save`."""
         await self._work(Fault.RECORD)
         self._store(upload)
+        return upload
 
     @asynccontextmanager
     async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
@@ -260,17 +264,26 @@ class MemoryStorage:
             return []
         return [holder]
 
-    async def assemble(self, upload: Upload) -> str:
+    async def assemble(self, upload: Upload) -> None:
         """See `Storage.assemble`."""
         await self._work(Fault.MOVE)
         kept = self.kept(upload)
+        if upload.is_partial:
+            self._kept[upload.id] = _Kept(data=(kept.data or b"")[: upload.offset])
+            return
         if kept.data is not None or not upload.offset:
             self._files[upload.place] = (kept.data or b"")[: upload.offset]
         elif not self._has_own(upload):
             raise StorageError("Bytes of this upload were lost.")
         self._holders[upload.place] = upload.id
         self._kept[upload.id] = _Kept()
+
+    async def location(self, upload: Upload) -> str:
+        """See `Storage.location`."""
         return f"memory:{upload.place}"
+
+    async def download_url(self, upload: Upload) -> None:
+        """See `Storage.download_url`: there is none."""
 
     @asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[Content]:
@@ -282,6 +295,12 @@ class MemoryStorage:
         if data is None:
             raise UploadNotFound
         yield _MemoryContent(data[: upload.offset])
+
+    async def digests(self, upload: Upload, start: int, size: int) -> tuple[Chunk, ...]:
+        """See `Storage.digests`."""
+        async with self.open(upload) as content:
+            data = b"".join([block async for block in content.read(start, start + size)])
+        return (Chunk(size=size, digest=xxh3_128(data).digest()),)
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""
@@ -300,11 +319,18 @@ class MemoryStorage:
         await self.delete(upload)
         self._uploads.pop((upload.owner, upload.id), None)
 
-    async def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
+    async def uploads(self, owner: str) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
         await self._work()
         for upload in list(self._uploads.values()):
-            if owner in {None, upload.owner}:
+            if upload.owner == owner:
+                yield upload
+
+    async def unsettled(self) -> AsyncIterator[Upload]:
+        """See `Storage.unsettled`."""
+        await self._work()
+        for upload in list(self._uploads.values()):
+            if not upload.is_file:
                 yield upload
 
     async def clean(self) -> int:
@@ -379,7 +405,11 @@ class _MemoryWriter:
         if upload.offset != len(self._data):
             raise StorageError(f"{len(self._data)} bytes were written, not {upload.offset}.")
         await self._storage.commit(upload, bytes(self._data))
+        self._upload = upload
         return upload
+
+    async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
+        return await self.commit(grown(len(self._data) - self._upload.offset))
 
 
 class _MemoryChunkWriter:

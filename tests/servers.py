@@ -1,6 +1,7 @@
 """Starts the real server for a test: in this process, or as a process that can be killed."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.stores import Folder, Store
 from tests.tokens import AUDIENCE, ISSUER, PUBLIC_PEM, make_token
 from tusd_py.app import create_app
 from tusd_py.config import load_config
@@ -37,6 +39,7 @@ class Address:
     host: str
     port: int
     root: Path
+    store: Store
 
     @property
     def base(self) -> str:
@@ -54,9 +57,40 @@ class Address:
         """Authorization and Tus-Resumable."""
         return {"Tus-Resumable": "1.0.0", **self.auth(user)}
 
-    def final(self, user: str | int, file_id: str | int, filename: str) -> Path:
-        """Where the contract puts a finished file."""
-        return self.root / "final" / str(user) / str(file_id) / filename
+    def location(self, user: str | int, file_id: str | int, filename: str) -> str:
+        """Where the contract puts a finished file: its path or its URL."""
+        return self.store.location(f"{user}/{file_id}/{filename}")
+
+    async def file(self, user: str | int, file_id: str | int, filename: str) -> bytes | None:
+        """A finished file; None when there is none."""
+        return await self.store.read(f"{user}/{file_id}/{filename}")
+
+    async def sha256(self, user: str | int, file_id: str | int, filename: str) -> str | None:
+        """The SHA-256 of a finished file; None when there is none."""
+        content = await self.file(user, file_id, filename)
+        return None if content is None else hashlib.sha256(content).hexdigest()
+
+    async def fetch(self, location: object) -> bytes | None:
+        """The file that the server calls so; None when it is not there."""
+        return await self.store.read(self.store.named_by(str(location)))
+
+    async def finished(self) -> dict[str, int]:
+        """Every user's finished files, `{user}/{file_id}/{filename}`, in order, and their sizes."""
+        everything = await self.store.everything()
+        return {name: size for name, size in everything.items() if not name.startswith(".")}
+
+    async def contents(self) -> list[bytes | None]:
+        """What is in every user's finished files."""
+        return [await self.store.read(name) for name in await self.finished()]
+
+    async def size(self) -> int:
+        """Bytes of all that is stored, also for a short time, and of what is noted about it."""
+        return sum((await self.store.everything()).values())
+
+    async def holding(self, content: bytes) -> list[str]:
+        """The names of all that has these bytes in it."""
+        everything = await self.store.everything()
+        return [name for name in everything if await self.store.holds(name, content)]
 
     async def raw(self, request: bytes, *, seconds: float = 15.0, eof: bool = False) -> bytes:
         """Send bytes as they are and return all that comes back until the server closes
@@ -82,12 +116,16 @@ class Address:
 
 
 @asynccontextmanager
-async def running(root: Path, **overrides: str) -> AsyncIterator[Address]:
-    """The server inside this event loop, listening on a real TCP port."""
-    config = load_config({}, settings(root, **overrides), None)
+async def running(
+    root: Path, store: Store | None = None, **overrides: str
+) -> AsyncIterator[Address]:
+    """The server inside this event loop, listening on a real TCP port; without a `store` it stores
+    in the folder."""
+    place = store or Folder(root=root)
+    config = load_config({}, settings(root, **{**place.settings, **overrides}), None)
     running_server = await start(await asyncio.to_thread(create_app, config), config)
     try:
-        yield Address(host="127.0.0.1", port=running_server.port, root=root)
+        yield Address(host="127.0.0.1", port=running_server.port, root=root, store=place)
     finally:
         await running_server.stop()
 
@@ -97,20 +135,21 @@ class ServerProcess:
     """The server as a process of its own, for tests that kill it or start two of them."""
 
     root: Path
+    store: Store
     overrides: dict[str, str] = field(default_factory=dict)
     port: int = 0
     process: asyncio.subprocess.Process | None = None
 
     @property
     def address(self) -> Address:
-        return Address(host="127.0.0.1", port=self.port, root=self.root)
+        return Address(host="127.0.0.1", port=self.port, root=self.root, store=self.store)
 
     async def start(self) -> Address:
         """Start it and wait until it listens; the port stays the same over restarts."""
         self.port = self.port or free_port()
         environ = {
             **{k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "PYTHONPATH"}},
-            **settings(self.root, **self.overrides),
+            **settings(self.root, **{**self.store.settings, **self.overrides}),
             "PORT": str(self.port),
         }
         self.process = await asyncio.create_subprocess_exec(
@@ -135,6 +174,30 @@ class ServerProcess:
             self.process.send_signal(signum)
         async with asyncio.timeout(30):
             return await self.process.wait()
+
+
+async def taken(writer: asyncio.StreamWriter) -> None:
+    """Return when the server has read all that was written to a connection of ours."""
+    line: socket.socket = writer.get_extra_info("socket")
+    ours, theirs = _hex(line.getsockname()), _hex(line.getpeername())
+    async with asyncio.timeout(10):
+        while writer.transport.get_write_buffer_size() or _waiting(ours, theirs):  # noqa: ASYNC110 - sockets tell nobody
+            await asyncio.sleep(0.005)
+
+
+def _waiting(ours: str, theirs: str) -> bool:
+    """Whether bytes wait in our queue for the network, or in the server's to be read (proc(5))."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    queues = {(line[1], line[2]): line[4].split(":") for line in lines}
+    sending, _ = queues.get((ours, theirs), ("0", "0"))
+    _, reading = queues.get((theirs, ours), ("0", "0"))
+    return bool(int(sending, 16) or int(reading, 16))
+
+
+def _hex(name: tuple[str, int]) -> str:
+    """An IPv4 address and port as in /proc/net/tcp."""
+    number = int.from_bytes(socket.inet_aton(name[0]), sys.byteorder)
+    return f"{number:08X}:{name[1]:04X}"
 
 
 def free_port() -> int:

@@ -28,9 +28,9 @@ def fresh(upload: Upload = UPLOAD) -> Upload:
     return replace(upload, id=str(uuid.uuid4()))
 
 
-def completed(upload: Upload, location: str | None = "somewhere") -> Upload:
+def completed(upload: Upload) -> Upload:
     """The upload as its record says it once it is a file."""
-    return replace(upload, completion=Completion(at=NOW, location=location))
+    return replace(upload, completion=Completion(at=NOW))
 
 
 def grown(upload: Upload, size: int) -> Upload:

@@ -20,14 +20,15 @@ from tusd_py.errors import (
     MissingChunks,
     TooLarge,
     UploadLocked,
+    UploadNotFound,
     UploadUnfinished,
 )
 from tusd_py.events import Received
 from tusd_py.finisher import ignore
 from tusd_py.interfaces import Body
-from tusd_py.receiving import digest_of, receive_chunk, same_as
+from tusd_py.receiving import receive_chunk, same_as
 from tusd_py.service import UploadService
-from tusd_py.upload import Chunk, Final, Upload, room, upload_key, with_chunk
+from tusd_py.upload import Chunk, Final, Upload, is_upload_id, room, upload_key, with_chunk
 
 NAMED = 100
 """At most so many missing chunks are named in a refusal."""
@@ -47,6 +48,8 @@ class ChunkAssembler:
         Raises `ChunkConflict` for other bytes than those already part of the file, `TooLarge`,
         `BodyError`.
         """
+        if not is_upload_id(upload_id):
+            raise UploadNotFound
         async with self._service.draining(body):
             if await self._append_in_turn(owner, upload_id, index, body):
                 return
@@ -77,8 +80,7 @@ class ChunkAssembler:
             upload = await self._absorb(upload)
             await self._require_whole(upload, total)
             if upload.length is None:
-                upload = replace(upload, length=upload.offset)
-                await self._storage.save(upload)
+                upload = await self._storage.save(replace(upload, length=upload.offset))
             return await self._service.finisher.finish(upload)
 
     async def _writable(self, owner: str, upload_id: str) -> Upload:
@@ -89,16 +91,13 @@ class ChunkAssembler:
 
     async def _append_in_turn(self, owner: str, upload_id: str, index: int, body: Body) -> bool:
         """Append the chunk if it is the next one and nobody else is at work; tells whether."""
-        upload = await self._writable(owner, upload_id)
-        if index != len(upload.chunks) or upload.is_full:
-            return False
         async with self._locker.try_lock(upload_key(owner, upload_id), wanted=body.stop) as is_held:
             if not is_held:
                 return False
             upload = await self._writable(owner, upload_id)
             if index != len(upload.chunks) or upload.is_full:
                 return False
-            await self._require_number(upload, index)
+            self._require_below(index)
             space = await self._space(upload, index)
             async with self._storage.writer(upload, atomic=True) as writer:
                 chunk = await receive_chunk(body, writer, space=space)
@@ -106,8 +105,9 @@ class ChunkAssembler:
                     _require_fits(chunk.size, await self._space(upload, index))
                     upload = await writer.commit(self._with(upload, chunk))
             await self._service.events.emit(Received(upload, chunk.size))
-            await self._finish_if_full(await self._absorb(upload))
-        await self._absorb_waiting(owner, upload_id)
+            upload = await self._absorb(upload)
+            await self._finish_if_full(upload)
+        await self._absorb_waiting(upload)
         return True
 
     async def _compare(self, upload: Upload, index: int, body: Body) -> None:
@@ -115,18 +115,20 @@ class ChunkAssembler:
         if index >= len(upload.chunks):
             raise ChunkConflict(f"The file is complete without a chunk {index}.")
         stored = await self._stored(upload, index)
+        if stored is None:
+            raise ChunkConflict(
+                f"Chunk {index} was PATCHed and cannot be compared; go on after it."
+            )
         if not await same_as(body, stored):
             raise _conflict(index)
 
-    async def _stored(self, upload: Upload, index: int) -> Chunk:
-        """A chunk of the file with its digest, computed if need be."""
+    async def _stored(self, upload: Upload, index: int) -> tuple[Chunk, ...] | None:
+        """A chunk of the file as pieces with a digest; None when they cannot be told."""
         chunk = upload.chunks[index]
         if chunk.digest is not None:
-            return chunk
+            return (chunk,)
         start = sum(before.size for before in upload.chunks[:index])
-        async with self._storage.open(upload) as content:
-            digest = await digest_of(content.read(start, start + chunk.size))
-        return replace(chunk, digest=digest)
+        return await self._storage.digests(upload, start, chunk.size)
 
     async def _stage(self, upload: Upload, index: int, body: Body) -> Chunk:
         await self._require_number(upload, index)
@@ -148,14 +150,14 @@ class ChunkAssembler:
         upload = await self._service.alive(owner, upload_id)
         if index > len(upload.chunks):
             await self._renew(upload)
-            await self._absorb_waiting(owner, upload_id)
+            await self._absorb_waiting(upload)
             return
         try:
             async with self._service.hold(owner, upload_id, None, patience=1.0):
                 upload = await self._writable(owner, upload_id)
                 if index < len(upload.chunks):  # a twin came first
                     await self._storage.unstage(upload, index)
-                    if await self._stored(upload, index) != chunk:
+                    if await self._stored(upload, index) != (chunk,):
                         raise _conflict(index)
                 elif upload.completion is None:
                     await self._finish_if_full(await self._absorb(upload))
@@ -175,24 +177,23 @@ class ChunkAssembler:
                     later = self._service.now() + life
                     await self._storage.save(replace(upload, expires_at=later))
 
-    async def _absorb_waiting(self, owner: str, upload_id: str) -> None:
+    async def _absorb_waiting(self, upload: Upload) -> None:
         """Absorb what waits, unless somebody holds the lock: they come here after letting go."""
-        while True:
-            upload = await self._storage.load(owner, upload_id)
+        while await self._storage.staged(upload):
+            upload = await self._storage.load(upload.owner, upload.id)
             if not await self._is_next_waiting(upload):
                 return
-            async with self._locker.try_lock(
-                upload_key(owner, upload_id), wanted=ignore
-            ) as is_held:
+            async with self._locker.try_lock(upload.key, wanted=ignore) as is_held:
                 if not is_held:
                     return
-                upload = await self._storage.load(owner, upload_id)
+                upload = await self._storage.load(upload.owner, upload.id)
                 if not await self._is_next_waiting(upload):
                     return
                 absorbed = await self._absorb(upload)
                 await self._finish_if_full(absorbed)
             if absorbed is upload:
                 return
+            upload = absorbed
 
     async def _is_next_waiting(self, upload: Upload) -> bool:
         """Whether a chunk waits for its turn now. PATCHed bytes may still grow before it."""
@@ -203,7 +204,7 @@ class ChunkAssembler:
     async def _absorb(self, upload: Upload) -> Upload:
         """Append every waiting chunk whose turn has come. Needs the lock."""
         waiting = await self._storage.staged(upload)
-        while (index := len(upload.chunks)) in waiting:
+        while (index := len(upload.chunks)) in waiting and index < self._service.limits.max_chunks:
             space = room(upload, self._service.limits.max_size)
             if space is not None and waiting[index] > space:
                 break
@@ -241,9 +242,12 @@ class ChunkAssembler:
 
     async def _require_number(self, upload: Upload, index: int) -> None:
         """Every chunk costs a little at each request, so there is a limit to their number."""
-        most = self._service.limits.max_chunks
         waiting = await self._storage.staged(upload)
-        if len(upload.chunks) + len(waiting.keys() - {index}) >= most:
+        self._require_below(len(upload.chunks) + len(waiting.keys() - {index}))
+
+    def _require_below(self, count: int) -> None:
+        most = self._service.limits.max_chunks
+        if count >= most:
             raise TooLarge(f"An upload has at most {most} chunks; send larger ones.")
 
     async def _require_whole(self, upload: Upload, total: int) -> None:
@@ -251,7 +255,7 @@ class ChunkAssembler:
         present = len(upload.chunks)
         later = {index for index in waiting if index >= present}
         if present in later:
-            raise TooLarge("The chunks are larger than the upload may be; delete it.")
+            raise TooLarge("The chunks are larger, or more, than may be; delete the upload.")
         if present < total:
             absent = (index for index in itertools.count(present) if index not in later)
             count = total - present - sum(index < total for index in later)

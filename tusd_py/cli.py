@@ -15,7 +15,7 @@ from tusd_py.config import Config, add_flags, load_config
 from tusd_py.errors import UploadError
 from tusd_py.log import configure_logging
 from tusd_py.server import AddressUnavailable, serve
-from tusd_py.setting_types import SettingError
+from tusd_py.setting_types import Backend, SettingError
 from tusd_py.sweeper import Report, sweep
 from tusd_py.tokens import ensure_key_pair, make_token
 
@@ -145,8 +145,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
     config = _config(arguments)
     asyncio.run(once(config))
-    print(f"The settings are right, and {config.local_temp_chunk_path} can be written to.")
+    print(f"The settings are right, and {_kept_in(config)} can be written to.")
     return 0
+
+
+def _kept_in(config: Config) -> str:
+    if config.storage_backend is Backend.S3:
+        return f"the bucket {config.s3_bucket_name} at {config.s3_endpoint_url}"
+    return str(config.local_temp_chunk_path)
 
 
 def _run(config: Config, announce: Callable[[int], None] = lambda _port: None) -> int:

@@ -1,6 +1,7 @@
 """Config: the settings, one line each, from flags, environment and .env; checked at start."""
 
 import argparse
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import timedelta
@@ -10,7 +11,15 @@ from typing import Any, TypeVar
 from dotenv import dotenv_values
 
 from tusd_py import setting_types as read
-from tusd_py.setting_types import Backend, LogFormat, LogLevel, Network, SettingError
+from tusd_py.setting_types import (
+    Backend,
+    LogFormat,
+    LogLevel,
+    Network,
+    S3Download,
+    SettingError,
+    UrlStyle,
+)
 
 T = TypeVar("T")
 
@@ -41,13 +50,18 @@ class Config:
     expected_jwt_issuer: str = _required(read.text, "`iss` that every token must have")
     expected_jwt_audience: str = _required(read.text, "`aud` that every token must have")
     jwt_user_id_claim: str | None = _setting(read.text, "claim that holds the user id, a string or an integer that can be a folder name", "user_id, then sub", None)
-    storage_backend: Backend = _setting(read.backend, "where finished files go: local; s3 is refused at start until it is supported", "local", Backend.LOCAL)
-    local_temp_chunk_path: Path = _setting(read.path, "folder of uploads in progress; with local storage finished files are in final/ below it", "/tmp/hayula_chunks", Path("/tmp/hayula_chunks"))
-    s3_access_key: str | None = _setting(read.text, "S3 access key id", "none", None)
+    storage_backend: Backend = _setting(read.backend, "where uploads and finished files are kept: local, or s3 for any S3-compatible store", "local", Backend.LOCAL)
+    local_temp_chunk_path: Path = _setting(read.path, "folder of uploads in progress, with local storage of finished files too, in final/ below it; with s3 for what does not fit into memory, and for locks", "/tmp/hayula_chunks", Path("/tmp/hayula_chunks"))
+    s3_access_key: str | None = _setting(read.text, "S3 access key id; without it and the secret, credentials are looked for where AWS's tools do (environment, profile, role)", "none", None)
     s3_secret_key: str | None = _setting(read.text, "S3 secret access key", "none", None)
-    s3_bucket_name: str | None = _setting(read.text, "S3 bucket", "none", None)
-    s3_endpoint_url: str | None = _setting(read.http_url, "address of the S3 service", "none", None)
-    s3_region_name: str | None = _setting(read.text, "S3 region", "none", None)
+    s3_bucket_name: str | None = _setting(read.text, "S3 bucket, required for s3; give it to this service alone", "none", None)
+    s3_endpoint_url: str | None = _setting(read.http_url, "address of the S3 store, required for s3, such as https://s3.eu-central-1.amazonaws.com", "none", None)
+    s3_region_name: str | None = _setting(read.text, "S3 region, where the store has several", "none", None)
+    s3_part_size: int = _setting(read.part_size, "bytes of one part of a multipart upload, 5MiB to 5GiB; larger for files that need more than 10000 of them", "8MiB", 8 << 20)
+    s3_memory: int = _setting(read.memory, "memory for parts on their way, of all uploads together; beyond it they are written to LOCAL_TEMP_CHUNK_PATH", "64MiB", 64 << 20)
+    s3_url_style: UrlStyle = _setting(read.url_style, "URLs of finished files: plain, or presigned, which anybody can read for S3_URL_EXPIRES", "plain", UrlStyle.PLAIN)
+    s3_url_expires: timedelta = _setting(read.url_life, "life of presigned URLs, 1s to 7d", "1h", timedelta(hours=1))
+    s3_download: S3Download = _setting(read.s3_download, "how a finished file is downloaded from the tus face: stream through this server, or redirect (302) to a presigned URL", "stream", S3Download.STREAM)
     host: str = _setting(read.text, "address to listen on", "0.0.0.0", "0.0.0.0")
     port: int = _setting(read.port, "TCP port to listen on; 0 takes a free one", "8000", 8000)
     tus_base_path: str = _setting(read.base_path, "path of the tus face, with a slash at both ends", "/files/", "/files/")
@@ -152,7 +166,9 @@ def _key_file(name: str) -> str:
 def _require_backend(raw: Mapping[str, str]) -> None:
     if raw.get("storage_backend", "").strip().lower() != Backend.S3.value:
         return
-    for name in ("s3_access_key", "s3_secret_key", "s3_bucket_name", "s3_endpoint_url"):
+    for name in ("s3_bucket_name", "s3_endpoint_url"):
         if name not in raw:
             raise SettingError(f"{name.upper()} is missing: STORAGE_BACKEND=s3 needs it.")
-    raise SettingError("STORAGE_BACKEND: s3 is not in this version yet; use local.")
+    for name, other in itertools.permutations(("s3_access_key", "s3_secret_key")):
+        if name not in raw and other in raw:
+            raise SettingError(f"{name.upper()} is missing: give both keys, or neither.")

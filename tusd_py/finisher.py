@@ -39,33 +39,33 @@ class Finisher:
         if upload.completion is not None:
             return upload
         if upload.is_partial:
-            done = replace(upload, completion=Completion(at=self._now(), location=None))
-            await self._storage.save(done)
-            return done
+            await self._storage.assemble(upload)
+            return await self._storage.save(self._completed(upload))
         async with self._locker.lock(upload.place, wanted=ignore):
             upload = await self._storage.load(upload.owner, upload.id)
             if upload.ending is not None:
                 raise UploadGone("Another upload replaced this one; create a new one.")
             if upload.completion is not None:
                 return upload
-            location = await self._replacing(upload)
-            done = replace(upload, completion=Completion(at=self._now(), location=location))
+            await self._replacing(upload)
+            done = self._completed(upload)
             await self._events.emit(Completed(done))
-            await self._storage.save(done)
-        return done
+            return await self._storage.save(done)
 
-    async def _replacing(self, upload: Upload) -> str:
+    def _completed(self, upload: Upload) -> Upload:
+        return replace(upload, completion=Completion(at=self._now()))
+
+    async def _replacing(self, upload: Upload) -> None:
         """Make the file; then the earlier uploads whose file it replaced are gone.
 
         In this order, because an earlier file must not lose its record before it is replaced. An
         upload whose record a crash leaves behind has no file of its own any more.
         """
         others = await self._storage.others_at_place(upload)
-        location = await self._storage.assemble(upload)
+        await self._storage.assemble(upload)
         ending = Ending(why=End.REPLACED, at=self._now())
         for other in others:
             await self._storage.save(replace(other, ending=ending))
-        return location
 
     async def resume_finish(self, upload: Upload) -> bool:
         """Finish an upload that a crash left full; False when somebody is at work on it."""
@@ -104,5 +104,4 @@ class Finisher:
             await self._storage.delete(upload)
             await self._storage.save(ended)
         else:
-            await self._storage.save(ended)
-            await self._storage.delete(upload)
+            await self._storage.delete(await self._storage.save(ended))

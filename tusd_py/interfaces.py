@@ -44,12 +44,21 @@ class Writer(Protocol):
     async def commit(self, upload: Upload) -> Upload:
         """Store `upload` as the truth, its offset being what was written; return it.
 
-        After a failure (`NoSpace`, `StorageError`) the last commit is the truth.
+        After a failure (`NoSpace`, `StorageError`) the last commit is the truth. So it is after
+        `UploadLocked`: then another writer committed, and this one is of no use any more.
+        """
+
+    async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
+        """Let the truth follow what was written, as far as that keeps nobody waiting for long.
+
+        `grown(n)` is the upload as of the last commit with n more bytes. Returns what was stored,
+        which may be the last commit still; raises as `commit`.
         """
 
 
 class Content(Protocol):
-    """The bytes of a finished upload, open for reading. Stays readable when it is deleted."""
+    """The bytes of a finished upload, open for reading: its own, also while it is replaced or
+    deleted, or else `StorageError`."""
 
     @property
     def size(self) -> int:
@@ -69,14 +78,19 @@ class Storage(Protocol):
     async def check(self) -> None:
         """Return if the storage can be written to."""
 
-    async def create(self, upload: Upload) -> None:
-        """Keep a new upload that has no bytes yet."""
+    async def create(self, upload: Upload) -> Upload:
+        """Keep a new upload that has no bytes yet; return it. Raises `TooLarge` when its length is
+        beyond what can be stored."""
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """The upload; `UploadNotFound` when `owner` has none of that id."""
 
-    async def save(self, upload: Upload) -> None:
-        """Replace the record. The bytes stay as they are."""
+    async def save(self, upload: Upload) -> Upload:
+        """Replace the record and return the upload. The bytes stay as they are.
+
+        Raises `UploadLocked` when somebody replaced the record since `upload` was loaded, as far
+        as the storage can tell.
+        """
 
     def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
         """Append to an upload. What is not committed at the end is discarded.
@@ -96,15 +110,25 @@ class Storage(Protocol):
     async def others_at_place(self, upload: Upload) -> list[Upload]:
         """Other uploads whose finished file lies where that of `upload` will."""
 
-    async def assemble(self, upload: Upload) -> str:
-        """Make the finished file of a full upload and return its path or URL.
+    async def assemble(self, upload: Upload) -> None:
+        """Make the finished file of a full upload; of a partial one, bytes to concatenate.
 
-        The file is durable before this returns. Replaces an earlier file atomically. May be
-        called again after a crash or a failure.
+        They are durable before this returns. Replaces an earlier file atomically. May be called
+        again after a crash or a failure.
         """
 
+    async def location(self, upload: Upload) -> str:
+        """The path or URL of a finished file, for its owner and the main service."""
+
+    async def download_url(self, upload: Upload) -> str | None:
+        """Where a client can fetch a finished file itself for a while; None: only from us."""
+
     def open(self, upload: Upload) -> AbstractAsyncContextManager[Content]:
-        """The committed bytes of an upload. `UploadNotFound` when they are not there (any more)."""
+        """The bytes of a completed upload. `UploadNotFound` when they are not there (any more)."""
+
+    async def digests(self, upload: Upload, start: int, size: int) -> tuple[Chunk, ...] | None:
+        """The pieces, one after the other, of `size` committed bytes from `start`, each with its
+        digest; None when the storage cannot tell."""
 
     async def has_file(self, upload: Upload) -> bool:
         """Whether the upload's own finished file lies at its place: somebody may have moved it, or
@@ -119,8 +143,11 @@ class Storage(Protocol):
     async def forget(self, upload: Upload) -> None:
         """Remove an upload's bytes and its record."""
 
-    def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
-        """All uploads (of one owner). A record that cannot be read is left out and logged."""
+    def uploads(self, owner: str) -> AsyncIterator[Upload]:
+        """All uploads of one owner. A record that cannot be read is left out and logged."""
+
+    def unsettled(self) -> AsyncIterator[Upload]:
+        """All uploads but finished files. A record that cannot be read is left out and logged."""
 
     async def clean(self) -> int:
         """Remove what dead processes left half-written; returns how many objects."""

@@ -1,7 +1,8 @@
 """From a body into a writer: how long, how much, and what counts when it ends early."""
 
+import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 
 from xxhash import xxh3_128
 
@@ -10,9 +11,9 @@ from tusd_py.errors import BodyError, TooLarge
 from tusd_py.interfaces import Body, ChunkWriter, Writer
 from tusd_py.upload import Chunk, Upload
 
-COMMIT_SECONDS = 1.0
-COMMIT_BYTES = 32 << 20
-"""How far the record may follow behind while an append runs (architecture, decision 2)."""
+CHECK_SECONDS = 1.0
+CHECK_BYTES = 32 << 20
+"""How often the record follows while an append runs (architecture, decision 2)."""
 
 
 async def receive_append(
@@ -30,27 +31,27 @@ async def receive_append(
     digest all bytes count or none. Without, what came counts even when the body breaks off: then
     it is committed and the `BodyError` goes on. Raises `TooLarge`, `ChecksumMismatch` too.
     """
-    pending = 0
-    committed_at = time.monotonic()
+    start = upload.offset
+    position = checked = start
+    checked_at = time.monotonic()
     try:
-        while (block := await body.read(COMMIT_SECONDS if pending else None)) != b"":
+        while (block := await body.read(CHECK_SECONDS if position > checked else None)) != b"":
             if block is not None:
-                _require_space(len(block), None if space is None else space - pending)
+                _require_space(len(block), None if space is None else space + start - position)
                 if digest is not None:
                     digest.update(block)
                 await writer.write(block)
-                pending += len(block)
-            if digest is None and _is_due(pending, committed_at):
-                upload = await writer.commit(grown(upload, pending))
-                space = None if space is None else space - pending
-                pending, committed_at = 0, time.monotonic()
+                position += len(block)
+            if digest is None and _is_due(position - checked, checked_at):
+                upload = await writer.checkpoint(functools.partial(grown, upload))
+                checked, checked_at = position, time.monotonic()
     except (BodyError, TooLarge):
-        if digest is None and pending:
-            await writer.commit(grown(upload, pending))
+        if digest is None and position > upload.offset:
+            await writer.commit(grown(upload, position - upload.offset))
         raise
     if digest is not None:
         digest.verify()
-    return await writer.commit(grown(upload, pending))
+    return await writer.commit(grown(upload, position - upload.offset))
 
 
 async def receive_chunk(body: Body, writer: Writer | ChunkWriter, *, space: int | None) -> Chunk:
@@ -70,30 +71,26 @@ async def receive_chunk(body: Body, writer: Writer | ChunkWriter, *, space: int 
     return Chunk(size=size, digest=digest.digest())
 
 
-async def same_as(body: Body, chunk: Chunk) -> bool:
-    """Read a body as far as it can be the same; whether it has the bytes of `chunk`."""
-    size = 0
-    digest = xxh3_128()
+async def same_as(body: Body, pieces: Sequence[Chunk]) -> bool:
+    """Read a body as far as it can be the same; whether it has the bytes of these pieces, one or
+    more of them, one after the other."""
+    rest = list(pieces)
+    size, digest = 0, xxh3_128()
     while block := await body.read():
+        while len(block) > (room := rest[0].size - size):
+            digest.update(block[:room])
+            if len(rest) == 1 or digest.digest() != rest[0].digest:
+                return False
+            del rest[0]
+            block = block[room:]
+            size, digest = 0, xxh3_128()
+        digest.update(block)
         size += len(block)
-        if size > chunk.size:
-            return False
-        digest.update(block)
-    return size == chunk.size and digest.digest() == chunk.digest
+    return len(rest) == 1 and size == rest[0].size and digest.digest() == rest[0].digest
 
 
-async def digest_of(blocks: AsyncIterator[bytes]) -> bytes:
-    """The digest of stored bytes, as chunks have it."""
-    digest = xxh3_128()
-    async for block in blocks:
-        digest.update(block)
-    return digest.digest()
-
-
-def _is_due(pending: int, committed_at: float) -> bool:
-    return pending >= COMMIT_BYTES or (
-        pending > 0 and time.monotonic() - committed_at >= COMMIT_SECONDS
-    )
+def _is_due(size: int, checked_at: float) -> bool:
+    return size >= CHECK_BYTES or (size > 0 and time.monotonic() - checked_at >= CHECK_SECONDS)
 
 
 def _require_space(size: int, space: int | None) -> None:

@@ -1,5 +1,7 @@
 """UploadService: all that can be done with an upload, and the only writer of uploads."""
 
+import asyncio
+import itertools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -37,6 +39,9 @@ from tusd_py.upload import (
     room,
     upload_key,
 )
+
+LOOKED_FOR = 16
+"""So many files of a list are looked for at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +104,7 @@ class UploadService:
             now=self.now(),
             expires_after=self.limits.expires_after,
         )
-        await self.storage.create(upload)
+        upload = await self.storage.create(upload)
         await self.events.emit(Created(upload))
         async with self.hold(upload.owner, upload.id, body):
             if body is not None:
@@ -125,7 +130,7 @@ class UploadService:
             now=self.now(),
             expires_after=self.limits.expires_after,
         )
-        await self.storage.create(upload)
+        upload = await self.storage.create(upload)
         await self.events.emit(Created(upload))
         async with self.hold(upload.owner, upload.id, None):
             try:
@@ -183,12 +188,22 @@ class UploadService:
 
     async def files(self, owner: str) -> list[Upload]:
         """The finished files of a user, oldest first."""
-        found = [
-            upload
-            async for upload in self.storage.uploads(owner)
-            if upload.is_file and await self.storage.has_file(upload)
-        ]
+        done = [upload async for upload in self.storage.uploads(owner) if upload.is_file]
+        found: list[Upload] = []
+        for first in range(0, len(done), LOOKED_FOR):
+            some = done[first : first + LOOKED_FOR]
+            there = await asyncio.gather(*[self.storage.has_file(upload) for upload in some])
+            found += itertools.compress(some, there)
         return sorted(found, key=lambda upload: (upload.created_at, upload.id))
+
+    async def location(self, upload: Upload) -> str:
+        """The path or URL of a finished file."""
+        return await self.storage.location(upload)
+
+    async def download_url(self, owner: str, upload_id: str) -> str | None:
+        """Where the client shall fetch a finished file instead of here; None: here."""
+        upload = await self.alive(owner, upload_id)
+        return await self.storage.download_url(upload) if upload.is_file else None
 
     @asynccontextmanager
     async def open(self, owner: str, upload_id: str) -> AsyncIterator[tuple[Upload, Content]]:

@@ -33,6 +33,20 @@ class Backend(Enum):
     S3 = "s3"
 
 
+class UrlStyle(Enum):
+    """Which URLs of finished files users are told."""
+
+    PLAIN = "plain"
+    PRESIGNED = "presigned"
+
+
+class S3Download(Enum):
+    """Who sends a finished file that lies in an S3 store."""
+
+    STREAM = "stream"
+    REDIRECT = "redirect"
+
+
 class LogFormat(Enum):
     """For whom the log is written."""
 
@@ -115,6 +129,46 @@ def backend(value: str) -> Backend:
         return Backend(value.strip().lower())
     except ValueError:
         raise ValueError("choose local or s3.") from None
+
+
+def part_size(value: str) -> int:
+    """Bytes of a part, as S3 allows them: whole MiB, rounded up."""
+    number = size(value)
+    if number is None or not 5 << 20 <= number <= 5 << 30:
+        raise ValueError("give bytes from 5MiB to 5GiB, such as 16MiB.")
+    return -(-number >> 20) << 20
+
+
+def memory(value: str) -> int:
+    """Bytes of memory."""
+    number = size(value)
+    if number is None:
+        raise ValueError("give bytes, such as 96MiB.")
+    return number
+
+
+def url_life(value: str) -> timedelta:
+    """As long as a presigned URL may live (SigV4: at most seven days)."""
+    life = duration(value)
+    if not timedelta(seconds=1) <= life <= timedelta(days=7):
+        raise ValueError("give a time from 1s to 7d, such as 15m.")
+    return life
+
+
+def url_style(value: str) -> UrlStyle:
+    """plain or presigned."""
+    try:
+        return UrlStyle(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose plain or presigned.") from None
+
+
+def s3_download(value: str) -> S3Download:
+    """stream or redirect."""
+    try:
+        return S3Download(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose stream or redirect.") from None
 
 
 def log_format(value: str) -> LogFormat:

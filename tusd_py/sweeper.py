@@ -26,7 +26,7 @@ async def sweep(service: UploadService) -> Report:
     """One pass over all uploads. What fails is logged, counted and tried again the next time."""
     report = Report()
     report.cleaned = await service.storage.clean()
-    async for upload in service.storage.uploads():
+    async for upload in service.storage.unsettled():
         try:
             await _sweep_one(service, upload, report)
         except UploadError as error:

@@ -1,7 +1,7 @@
 """An upload as an immutable snapshot, what clients ask of it, and the rules that hold."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -67,10 +67,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """When an upload became a file, and its path or URL (None for a partial upload)."""
+    """When an upload became a file (or a whole part of one, if it is partial)."""
 
     at: datetime
-    location: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +124,8 @@ class Upload:
     expires_at: datetime
     completion: Completion | None = None
     ending: Ending | None = None
+    backing: object = field(default=None, compare=False, repr=False)
+    """What the storage notes beside its record; it means nothing to anybody else."""
 
     @property
     def file_id(self) -> str:

@@ -9,7 +9,6 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import jwt
@@ -167,7 +166,7 @@ class Client:
             assert response.status == 200
             return int(response.headers["Upload-Offset"])
 
-    async def place(self, token: str) -> Path:
+    async def place(self, token: str) -> str:
         """Upload a file with a token and say where it was filed."""
         headers = {
             **bearer(token),
@@ -179,8 +178,8 @@ class Client:
         async with self.http.post(self.server.files, data=b"x", headers=headers) as response:
             assert response.status == 201, await response.text()
         answer = await self.present(token)
-        (path,) = json.loads(answer.body)["files"]
-        return Path(path)
+        (location,) = json.loads(answer.body)["files"]
+        return str(location)
 
 
 LISTING = REQUESTS[4]
@@ -813,7 +812,7 @@ async def test_user_id_becomes_one_path_segment(client: Client, literal: str, se
     """str or int; becomes one path segment."""
     path = await client.place(with_claim("user_id", literal))
 
-    assert path == client.server.final(segment, 1, "a")
+    assert path == client.server.location(segment, 1, "a")
 
 
 async def test_sub_is_the_user_when_there_is_no_user_id(client: Client) -> None:
@@ -821,8 +820,8 @@ async def test_sub_is_the_user_when_there_is_no_user_id(client: Client) -> None:
     only_sub = await client.place(sign(claims(user_id=None, sub="77")))
     both = await client.place(sign(claims(user_id="42", sub="77")))
 
-    assert only_sub == client.server.final("77", 1, "a")
-    assert both == client.server.final("42", 1, "a")
+    assert only_sub == client.server.location("77", 1, "a")
+    assert both == client.server.location("42", 1, "a")
 
 
 async def test_odd_user_id_does_not_fall_back_to_sub(client: Client) -> None:
@@ -845,7 +844,7 @@ async def test_user_id_claim_can_be_chosen(
     place = await client.place(sign(claims(user_id="1", sub="2", **{"https://x.example/uid": 3})))
     answer = await client.present(sign(claims(user_id="1", sub="2")))
 
-    assert place == client.server.final("3", 1, "a")
+    assert place == client.server.location("3", 1, "a")
     assert_refused(answer)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.fakes import Fault
+from tests.fakes import Fault, MemoryBody
 from tests.uploads import NOW, UPLOAD, chunk, completed, fresh, grown
 from tusd_py.errors import NoSpace, StorageError, UploadNotFound
 from tusd_py.interfaces import Storage
-from tusd_py.upload import End, Ending, Upload
+from tusd_py.receiving import same_as
+from tusd_py.upload import End, Ending, Partial, Upload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,7 @@ class StorageUnderTest:
 
     async def kept(self, data: bytes, upload: Upload = UPLOAD) -> Upload:
         """A new upload that has these bytes."""
-        upload = fresh(upload)
-        await self.storage.create(upload)
+        upload = await self.storage.create(fresh(upload))
         async with self.storage.writer(upload, atomic=False) as writer:
             await writer.write(data)
             return await writer.commit(grown(upload, len(data)))
@@ -33,9 +33,12 @@ class StorageUnderTest:
     async def finished(self, data: bytes, upload: Upload = UPLOAD) -> Upload:
         """A new upload that became a file."""
         full = await self.kept(data, upload)
-        done = completed(full, await self.storage.assemble(full))
-        await self.storage.save(done)
-        return done
+        await self.storage.assemble(full)
+        return await self.storage.save(completed(full))
+
+    async def part(self, data: bytes) -> Upload:
+        """A new partial upload that is whole."""
+        return await self.finished(data, replace(UPLOAD, concat=Partial()))
 
     async def stage(self, upload: Upload, index: int, data: bytes) -> None:
         """Let a chunk wait."""
@@ -44,13 +47,21 @@ class StorageUnderTest:
             await writer.commit(chunk(data))
 
     async def content(self, upload: Upload) -> bytes:
-        """All committed bytes."""
+        """All committed bytes; a file is made of them first if there is none."""
+        if upload.completion is None:
+            full = replace(upload, length=upload.offset)
+            await self.storage.assemble(full)
+            upload = completed(full)
         async with self.storage.open(upload) as content:
             return b"".join([block async for block in content.read(0, content.size)])
 
-    async def ids(self, owner: str | None = None) -> set[str]:
-        """Ids of the uploads that are listed."""
+    async def ids(self, owner: str = UPLOAD.owner) -> set[str]:
+        """Ids of the uploads of an owner."""
         return {upload.id async for upload in self.storage.uploads(owner)}
+
+    async def unsettled(self) -> set[str]:
+        """Ids of all uploads but finished files."""
+        return {upload.id async for upload in self.storage.unsettled()}
 
 
 Promise = Callable[[StorageUnderTest], Awaitable[None]]
@@ -77,8 +88,7 @@ async def check_returns_when_the_storage_can_be_written_to(subject: StorageUnder
 @promise
 async def a_created_upload_is_loaded_as_it_was(subject: StorageUnderTest) -> None:
     """`load` returns what `create` kept, also after a restart."""
-    upload = fresh()
-    await subject.storage.create(upload)
+    upload = await subject.storage.create(fresh())
 
     assert await subject.storage.load(upload.owner, upload.id) == upload
     assert await subject.restarted().load(upload.owner, upload.id) == upload
@@ -105,8 +115,7 @@ async def an_upload_of_another_owner_is_not_found(subject: StorageUnderTest) -> 
 async def save_replaces_the_record(subject: StorageUnderTest) -> None:
     """`save` replaces the record; the bytes stay as they are."""
     upload = await subject.kept(b"hello")
-    changed = replace(upload, filename="other.mp3")
-    await subject.storage.save(changed)
+    changed = await subject.storage.save(replace(upload, filename="other.mp3"))
 
     assert await subject.storage.load(upload.owner, upload.id) == changed
     assert await subject.content(changed) == b"hello"
@@ -114,14 +123,30 @@ async def save_replaces_the_record(subject: StorageUnderTest) -> None:
 
 @promise
 async def uploads_are_listed_by_owner(subject: StorageUnderTest) -> None:
-    """`uploads` gives all uploads, or those of one owner."""
+    """`uploads` gives all uploads of an owner, finished or not."""
     mine, other = fresh(), fresh(replace(UPLOAD, owner="43"))
     await subject.storage.create(mine)
     await subject.storage.create(other)
+    done = await subject.finished(b"done")
 
-    assert await subject.ids() == {mine.id, other.id}
-    assert await subject.ids("42") == {mine.id}
+    assert await subject.ids("42") == {mine.id, done.id}
+    assert await subject.ids("43") == {other.id}
     assert await subject.ids("44") == set()
+
+
+@promise
+async def unsettled_are_all_but_finished_files(subject: StorageUnderTest) -> None:
+    """`unsettled` gives all uploads but finished files, of all owners, each time anew."""
+    mine, other = fresh(), fresh(replace(UPLOAD, owner="43"))
+    await subject.storage.create(mine)
+    await subject.storage.create(other)
+    part = await subject.part(b"part")
+    done = await subject.finished(b"done")
+    first, second = await subject.unsettled(), await subject.unsettled()
+    ended = await subject.storage.save(replace(done, ending=Ending(why=End.REPLACED, at=NOW)))
+
+    assert first == second == {mine.id, other.id, part.id}
+    assert await subject.unsettled() == first | {ended.id}
 
 
 @promise
@@ -135,7 +160,7 @@ async def failure_is_not_absence(subject: StorageUnderTest) -> None:
             subject.storage.create(fresh()),
             subject.storage.save(upload),
             subject.storage.staged(upload),
-            subject.content(upload),
+            subject.storage.assemble(upload),
             subject.kept(b"more"),
         ):
             with pytest.raises(StorageError):
@@ -149,9 +174,9 @@ async def failure_is_not_absence(subject: StorageUnderTest) -> None:
 async def a_list_is_whole_or_fails(subject: StorageUnderTest) -> None:
     """A storage that cannot be reached is no storage without uploads."""
     await subject.kept(b"hello")
-    for owner in (None, UPLOAD.owner):
+    for uploads in (subject.ids, subject.unsettled):
         with subject.failing(Fault.UNREACHABLE), pytest.raises(StorageError):
-            await subject.ids(owner)
+            await uploads()
 
 
 # --- appending
@@ -321,24 +346,23 @@ async def a_failed_save_leaves_the_record(subject: StorageUnderTest) -> None:
 @promise
 async def a_whole_upload_is_absorbed(subject: StorageUnderTest) -> None:
     """`absorb` appends all bytes of a full upload; it stays, and may be absorbed again."""
-    part, whole = await subject.kept(b"ab"), await subject.kept(b"")
+    part, whole = await subject.part(b"ab"), await subject.kept(b"")
     async with subject.storage.writer(whole, atomic=True) as writer:
         sizes = [(await writer.absorb(part)).size for _ in range(2)]
         whole = await writer.commit(grown(whole, 4))
 
     assert sizes == [2, 2]
-    assert await subject.content(whole) == b"abab"
     assert await subject.content(part) == b"ab"
+    assert await subject.content(whole) == b"abab"
 
 
 @promise
 async def an_empty_upload_is_absorbed(subject: StorageUnderTest) -> None:
     """An upload of no bytes, to which nobody ever wrote, can be absorbed."""
-    part, whole = fresh(), await subject.kept(b"ab")
-    await subject.storage.create(part)
+    part, whole = await subject.part(b""), await subject.kept(b"ab")
     async with subject.storage.writer(whole, atomic=True) as writer:
         absorbed = await writer.absorb(part)
-        await writer.commit(whole)
+        whole = await writer.commit(whole)
 
     assert absorbed.size == 0
     assert await subject.content(whole) == b"ab"
@@ -354,8 +378,8 @@ async def a_waiting_chunk_is_absorbed(subject: StorageUnderTest) -> None:
         upload = await writer.commit(grown(upload, 2))
 
     assert absorbed == chunk(b"cd")
-    assert await subject.content(upload) == b"abcd"
     assert await subject.storage.staged(upload) == {1: 2}
+    assert await subject.content(upload) == b"abcd"
 
 
 @promise
@@ -375,7 +399,7 @@ async def a_large_waiting_chunk_is_absorbed(subject: StorageUnderTest) -> None:
 @promise
 async def a_source_that_is_gone_cannot_be_absorbed(subject: StorageUnderTest) -> None:
     """`absorb` raises `UploadNotFound` when the source is not there (any more)."""
-    part, whole = await subject.kept(b"ab"), await subject.kept(b"cd")
+    part, whole = await subject.part(b"ab"), await subject.kept(b"cd")
     await subject.storage.delete(part)
     for source in (part, 7):
         async with subject.storage.writer(whole, atomic=True) as writer:
@@ -394,8 +418,8 @@ async def a_failed_absorb_leaves_both(subject: StorageUnderTest) -> None:
         async with subject.storage.writer(upload, atomic=True) as writer:
             await writer.absorb(1)
 
-    assert await subject.content(upload) == b"ab"
     assert await subject.storage.staged(upload) == {1: 2}
+    assert await subject.content(upload) == b"ab"
 
 
 # --- chunks before their turn
@@ -477,8 +501,8 @@ async def a_chunk_is_staged_beside_an_append(subject: StorageUnderTest) -> None:
         await subject.stage(upload, 5, b"xyz")
         upload = await writer.commit(grown(upload, 2))
 
-    assert await subject.content(upload) == b"abcd"
     assert await subject.storage.staged(upload) == {5: 3}
+    assert await subject.content(upload) == b"abcd"
 
 
 @promise
@@ -520,8 +544,18 @@ async def a_finished_file_can_be_read(subject: StorageUnderTest) -> None:
     done = await subject.finished(b"hello")
 
     assert await subject.content(done) == b"hello"
-    assert done.completion is not None
-    assert done.completion.location
+
+
+@promise
+async def a_finished_file_has_a_location(subject: StorageUnderTest) -> None:
+    """`location` is where the file is, the same at all times, and no other's."""
+    done = await subject.finished(b"hello")
+    other = await subject.finished(b"other", replace(UPLOAD, filename="other.mp3"))
+    location = await subject.storage.location(done)
+
+    assert location.endswith("42/123/audio.mp3")
+    assert await subject.restarted().location(done) == location
+    assert await subject.storage.location(other) != location
 
 
 @promise
@@ -538,8 +572,7 @@ async def the_storage_knows_whether_a_file_is_there(subject: StorageUnderTest) -
 @promise
 async def an_empty_file_can_be_assembled(subject: StorageUnderTest) -> None:
     """An upload of no bytes, to which nobody ever wrote, becomes an empty file."""
-    upload = fresh(replace(UPLOAD, length=0))
-    await subject.storage.create(upload)
+    upload = await subject.storage.create(fresh(replace(UPLOAD, length=0)))
     await subject.storage.assemble(upload)
 
     assert await subject.content(completed(upload)) == b""
@@ -557,12 +590,11 @@ async def nothing_waits_after_assembling(subject: StorageUnderTest) -> None:
 
 @promise
 async def assembling_twice_is_assembling_once(subject: StorageUnderTest) -> None:
-    """`assemble` may be called again after a crash, with the same answer."""
+    """`assemble` may be called again after a crash."""
     upload = await subject.kept(b"hello")
-    first = await subject.storage.assemble(upload)
-    again = await subject.restarted().assemble(upload)
+    await subject.storage.assemble(upload)
+    await subject.restarted().assemble(upload)
 
-    assert again == first
     assert await subject.content(completed(upload)) == b"hello"
 
 
@@ -574,7 +606,6 @@ async def a_failed_assembly_loses_nothing(subject: StorageUnderTest) -> None:
     with subject.failing(Fault.MOVE), pytest.raises(StorageError):
         await subject.storage.assemble(upload)
 
-    assert await subject.content(upload) == b"hello"
     assert await subject.content(earlier) == b"earlier"
     await subject.storage.assemble(upload)
     assert await subject.content(completed(upload)) == b"hello"
@@ -584,12 +615,13 @@ async def a_failed_assembly_loses_nothing(subject: StorageUnderTest) -> None:
 async def a_failed_completion_record_can_be_made_up_for(subject: StorageUnderTest) -> None:
     """When the record cannot say that the file is there, the whole may be done again."""
     upload = await subject.kept(b"hello")
-    location = await subject.storage.assemble(upload)
+    await subject.storage.assemble(upload)
     with subject.failing(Fault.RECORD), pytest.raises(StorageError):
-        await subject.storage.save(completed(upload, location))
+        await subject.storage.save(completed(upload))
 
     assert await subject.storage.load(upload.owner, upload.id) == upload
-    assert await subject.storage.assemble(upload) == location
+    await subject.storage.assemble(upload)
+    assert await subject.content(completed(upload)) == b"hello"
 
 
 @promise
@@ -699,25 +731,52 @@ async def an_upload_without_bytes_cannot_be_opened(subject: StorageUnderTest) ->
 
 
 @promise
-async def open_content_outlives_its_upload(subject: StorageUnderTest) -> None:
-    """Content stays readable when it is deleted."""
+async def open_content_is_its_own_to_the_end(subject: StorageUnderTest) -> None:
+    """Who reads a file that is replaced or deleted reads on, or is told; never other bytes."""
+    for end in (subject.finished(b"LATER!!"), subject.finished(b"later, and longer")):
+        earlier = await subject.finished(b"earlier")
+        async with subject.storage.open(earlier) as content:
+            await end
+            try:
+                data = b"".join([block async for block in content.read(0, content.size)])
+            except StorageError:
+                data = b"earlier"
+
+        assert data == b"earlier"
+
+
+@promise
+async def open_content_of_what_is_deleted(subject: StorageUnderTest) -> None:
+    """Who reads a file that is deleted reads on, or is told; it is never cut short."""
     done = await subject.finished(b"hello")
     async with subject.storage.open(done) as content:
         await subject.storage.forget(done)
-        data = b"".join([block async for block in content.read(0, content.size)])
+        try:
+            data = b"".join([block async for block in content.read(0, content.size)])
+        except StorageError:
+            data = b"hello"
 
     assert data == b"hello"
 
 
 @promise
-async def open_content_outlives_a_replacement(subject: StorageUnderTest) -> None:
-    """An earlier file is replaced atomically: who reads it reads it to its end."""
-    earlier = await subject.finished(b"earlier")
-    async with subject.storage.open(earlier) as content:
-        await subject.finished(b"LATER!!")
-        data = b"".join([block async for block in content.read(0, content.size)])
+async def digests_tell_patched_bytes(subject: StorageUnderTest) -> None:
+    """`digests` gives the pieces of committed bytes with their digests, finished or not."""
+    upload = await subject.kept(b"hello")
+    async with subject.storage.writer(upload, atomic=False) as writer:
+        await writer.write(b" world")
+        upload = await writer.commit(grown(upload, 6))
+    before = await subject.storage.digests(upload, 0, 11)
+    await subject.storage.assemble(upload)
+    done = await subject.storage.save(completed(upload))
+    after = await subject.storage.digests(done, 0, 11)
 
-    assert data == b"earlier"
+    for pieces in (before, after):
+        assert pieces is not None
+        assert await same_as(MemoryBody(b"hello world"), pieces)
+        assert not await same_as(MemoryBody(b"hello World"), pieces)
+        assert not await same_as(MemoryBody(b"hello worl"), pieces)
+        assert not await same_as(MemoryBody(b"hello world!"), pieces)
 
 
 # --- removing
@@ -733,7 +792,7 @@ async def delete_removes_the_bytes_and_keeps_the_record(subject: StorageUnderTes
 
     assert (await subject.storage.load(upload.owner, upload.id)).id == upload.id
     assert await subject.storage.staged(upload) == {}
-    with pytest.raises(UploadNotFound):
+    with pytest.raises(StorageError):
         await subject.content(upload)
 
 
@@ -789,8 +848,8 @@ async def forget_removes_the_record_too(subject: StorageUnderTest) -> None:
 async def a_replaced_upload_takes_nothing_with_it(subject: StorageUnderTest) -> None:
     """Forgetting an upload that was replaced leaves the file of its successor."""
     earlier = await subject.finished(b"earlier")
-    ended = replace(earlier, ending=Ending(why=End.REPLACED, at=NOW))
-    await subject.storage.save(ended)
+    ending = Ending(why=End.REPLACED, at=NOW)
+    ended = await subject.storage.save(replace(earlier, ending=ending))
     later = await subject.finished(b"later")
     await subject.storage.forget(ended)
 
@@ -821,5 +880,5 @@ async def clean_disturbs_nobody(subject: StorageUnderTest) -> None:
         upload = await writer.commit(grown(upload, 2))
 
     assert removed == 0
-    assert await subject.content(upload) == b"abcd"
     assert await subject.storage.staged(upload) == {1: 2}
+    assert await subject.content(upload) == b"abcd"

@@ -53,3 +53,23 @@ async def test_memory_storage(promise: Promise) -> None:
     subject = StorageUnderTest(storage=storage, failing=storage.failing, restarted=lambda: storage)
 
     await promise(subject)
+
+
+async def test_local_content_outlives_its_upload(tmp_path: Path) -> None:
+    """On disk an open file stays readable to its end, whether it is replaced or deleted."""
+    storage = LocalStorage(tmp_path / "data")
+    await storage.check()
+    subject = StorageUnderTest(
+        storage=storage, failing=lambda _fault: without(tmp_path), restarted=lambda: storage
+    )
+    earlier = await subject.finished(b"earlier")
+    async with storage.open(earlier) as content:
+        later = await subject.finished(b"LATER!!")
+        async with storage.open(later) as other:
+            await storage.forget(later)
+            read = [
+                b"".join([block async for block in each.read(0, each.size)])
+                for each in (content, other)
+            ]
+
+    assert read == [b"earlier", b"LATER!!"]

@@ -119,9 +119,12 @@ def test_lines_that_are_off_show_a_value_that_works(tmp_path: Path, name: str) -
     )
 
 
-def test_s3_of_env_example_is_refused_as_it_says(tmp_path: Path) -> None:
-    """S3 comes with a later version; STORAGE_BACKEND=s3 is refused at start today."""
+def test_s3_of_env_example_works_once_filled_in(tmp_path: Path) -> None:
+    """Its S3 lines switched on and their placeholders replaced, it is a configuration for S3."""
     text = uncommented("STORAGE_BACKEND", "S3_ENDPOINT_URL", *S3)
 
-    with pytest.raises(SettingError, match="STORAGE_BACKEND: s3 is not in this version yet"):
-        loaded(filled(text, **REQUIRED, **S3), tmp_path)
+    config = loaded(filled(text, **REQUIRED, **S3), tmp_path)
+
+    assert config.storage_backend is setting_types.Backend.S3
+    assert config.s3_endpoint_url == "https://s3.example.org"
+    assert {name: getattr(config, name.lower()) for name in S3} == S3

@@ -25,6 +25,7 @@ from tests.e2e.commands import (
 )
 from tests.e2e.relay import answer, relay
 from tests.servers import Address, free_port
+from tests.stores import Folder
 from tests.tokens import make_token
 
 MIB = 2**20
@@ -101,13 +102,13 @@ async def test_commands_of_the_readme_work(server: Address, tmp_path: Path) -> N
     ]
     (tmp_path / "examples").symlink_to(EXAMPLES)
     expected = random_file(tmp_path / "recording.mp3", 3 * MIB)
-    stored = server.final("42", 123, "recording.mp3")
 
     results = []
     for command in commands:
         done = await run(*["sh", "-c", command], cwd=tmp_path, TOKEN=make_token(), URL=server.base)
-        results.append((command, done.code, stored.exists() and sha256(stored) == expected))
-        stored.unlink(missing_ok=True)
+        is_stored = await server.sha256("42", 123, "recording.mp3") == expected
+        results.append((command, done.code, is_stored))
+        await server.store.remove("42/123/recording.mp3")
 
     assert results == [(command, 0, True) for command in commands]
     assert len(commands) == 5
@@ -125,7 +126,7 @@ async def test_python_example_stores_every_byte(
     done = await run(*python(library, path, server.base), TOKEN=make_token())
 
     assert done.code == 0, done.stderr
-    assert sha256(server.final("42", 7, path.name)) == expected
+    assert await server.sha256("42", 7, path.name) == expected
     assert sorted(os.listdir(tmp_path)) == sorted([path.name, server.root.name])
 
 
@@ -140,7 +141,7 @@ async def test_python_example_survives_cuts(server: Address, tmp_path: Path, lib
 
         assert wire.is_spent
     assert done.code == 0, done.stderr
-    assert sha256(server.final("42", 7, path.name)) == expected
+    assert await server.sha256("42", 7, path.name) == expected
 
 
 @LIBRARIES_THAT_REMEMBER
@@ -162,7 +163,7 @@ async def test_python_example_goes_on_after_it_was_stopped(
         assert wire.sent < size + 8 * MIB
     assert stopped.code == -9
     assert second.code == 0, second.stderr
-    assert sha256(server.final("42", 7, path.name)) == expected
+    assert await server.sha256("42", 7, path.name) == expected
 
 
 @LIBRARIES_THAT_REMEMBER
@@ -180,7 +181,7 @@ async def test_python_example_begins_anew_when_the_server_forgot(
 
     assert first.code == 1, first.stderr
     assert second.code == 0, second.stderr
-    assert sha256(server.final("43", 7, path.name)) == expected
+    assert await server.sha256("43", 7, path.name) == expected
 
 
 async def test_rest_example_obeys_retry_after(server: Address, tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ async def test_rest_example_obeys_retry_after(server: Address, tmp_path: Path) -
 
         assert wire.is_spent
     assert done.code == 0, done.stderr
-    assert sha256(server.final("42", 7, path.name)) == expected
+    assert await server.sha256("42", 7, path.name) == expected
 
 
 async def test_aiotus_example_uploads_in_parallel(server: Address, tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ async def test_aiotus_example_uploads_in_parallel(server: Address, tmp_path: Pat
 
         assert wire.is_spent
     assert done.code == 0, done.stderr
-    assert sha256(server.final("42", 7, path.name)) == expected
+    assert await server.sha256("42", 7, path.name) == expected
 
 
 @LIBRARIES
@@ -277,7 +278,7 @@ async def test_browser_example_survives_a_cut(server: Address, tmp_path: Path) -
         shown = await browser("tus", page, wire.files, make_token(), path)
 
         assert wire.is_spent
-    assert sha256(server.final("42", shown.last.rsplit("/", 1)[1], path.name)) == expected
+    assert await server.sha256("42", shown.last.rsplit("/", 1)[1], path.name) == expected
     assert shown.offsets == sorted(shown.offsets)
     assert [shown.offsets[0], len(shown.offsets)] == [0, 3]
     assert shown.offsets[1] > 0
@@ -323,9 +324,10 @@ async def composed(tmp_path: Path) -> AsyncIterator[Composed]:
         port = ports["upload-service"]
         uploads = process(port, *server, cwd=tmp_path, **environ("upload-service"))
         await stack.enter_async_context(uploads)
+        root = places["uploads"]
         yield Composed(
             main=f"http://localhost:{ports['main-service']}",
-            uploads=Address(host="127.0.0.1", port=port, root=places["uploads"]),
+            uploads=Address(host="127.0.0.1", port=port, root=root, store=Folder(root=root)),
         )
 
 
@@ -355,7 +357,7 @@ async def test_compose_example(
     done = await run(*python("rest", path, composed.uploads.base), TOKEN=token)
 
     assert done.code == 0, done.stderr
-    assert sha256(composed.uploads.final("alice", 7, "audio.mp3")) == expected
+    assert await composed.uploads.sha256("alice", 7, "audio.mp3") == expected
     assert sorted(os.listdir(tmp_path / "public-key")) == ["key.pem"]
     assert b"PRIVATE" not in (tmp_path / "public-key/key.pem").read_bytes()
 

@@ -20,7 +20,6 @@ from tusclient.storage.filestorage import FileStorage
 from tusclient.uploader.uploader import Uploader
 
 from tests.conftest import MakeProcess
-from tests.e2e.commands import sha256
 from tests.e2e.relay import relay
 from tests.servers import Address
 from tests.tokens import make_token
@@ -76,7 +75,7 @@ async def test_tuspy_uploads_in_one_request(server: Address, size: int) -> None:
 
     await asyncio.to_thread(uploader.upload)
 
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 @pytest.mark.parametrize("chunk_size", [1000, 64 * 1024, 200_000])
@@ -90,7 +89,7 @@ async def test_tuspy_uploads_in_chunks(server: Address, chunk_size: int) -> None
     await asyncio.to_thread(uploader.upload)
 
     assert uploader.offset == 200_017
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 @UNICODE_NAMES
@@ -101,7 +100,7 @@ async def test_tuspy_keeps_the_name(server: Address, name: str) -> None:
 
     await asyncio.to_thread(uploader.upload)
 
-    assert sha256(server.final("42", 7, name)) == expected
+    assert await server.sha256("42", 7, name) == expected
 
 
 async def test_tuspy_checksums_are_verified(server: Address) -> None:
@@ -113,7 +112,7 @@ async def test_tuspy_checksums_are_verified(server: Address) -> None:
 
     await asyncio.to_thread(uploader.upload)
 
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_tuspy_goes_on_at_an_address(server: Address) -> None:
@@ -130,7 +129,7 @@ async def test_tuspy_goes_on_at_an_address(server: Address) -> None:
     await asyncio.to_thread(second.upload)
 
     assert begin == 900_000
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_tuspy_goes_on_after_a_cut(server: Address) -> None:
@@ -146,7 +145,7 @@ async def test_tuspy_goes_on_after_a_cut(server: Address) -> None:
 
         assert wire.is_spent
         assert wire.sent < size + MIB
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_tuspy_goes_on_after_the_server_was_killed(
@@ -176,7 +175,7 @@ async def test_tuspy_goes_on_after_the_server_was_killed(
     storage.close()  # type: ignore[no-untyped-call]  # tuspy names no types
 
     assert begin == 2 * MIB
-    assert sha256(process.address.final("42", 7, "a.bin")) == expected
+    assert await process.address.sha256("42", 7, "a.bin") == expected
 
 
 async def test_tuspy_async_uploader(server: Address) -> None:
@@ -188,7 +187,7 @@ async def test_tuspy_async_uploader(server: Address) -> None:
 
     await uploader.upload()
 
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_tuspy_sees_a_refusal(server: Address) -> None:
@@ -211,7 +210,7 @@ async def test_aiotus_uploads(server: Address, size: int) -> None:
 
     assert location is not None
     assert str(location).startswith(server.files)
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_aiotus_reads_metadata_back(server: Address) -> None:
@@ -233,7 +232,7 @@ async def test_aiotus_keeps_the_name(server: Address, name: str) -> None:
 
     await aiotus.upload(server.files, stream, named_bytes(name), headers=bearer())
 
-    assert sha256(server.final("42", 7, name)) == expected
+    assert await server.sha256("42", 7, name) == expected
 
 
 async def test_aiotus_goes_on_after_a_cut(server: Address) -> None:
@@ -254,7 +253,7 @@ async def test_aiotus_goes_on_after_a_cut(server: Address) -> None:
         assert wire.is_spent
         assert wire.sent < size + MIB
     assert location is not None
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_aiotus_goes_on_in_another_process(
@@ -276,7 +275,7 @@ async def test_aiotus_goes_on_in_another_process(
 
     await aiotus.core.upload_buffer(http, location, stream, headers=bearer())
 
-    assert sha256(server.final("42", 7, "a.bin")) == expected
+    assert await server.sha256("42", 7, "a.bin") == expected
 
 
 async def test_aiotus_goes_on_while_the_server_restarts(make_process: MakeProcess) -> None:
@@ -302,7 +301,7 @@ async def test_aiotus_goes_on_while_the_server_restarts(make_process: MakeProces
         location = await uploading
 
     assert location is not None
-    assert sha256(process.address.final("42", 7, "a.bin")) == expected
+    assert await process.address.sha256("42", 7, "a.bin") == expected
 
 
 @pytest.mark.parametrize("parallel", [2, 4])
@@ -326,8 +325,8 @@ async def test_aiotus_uploads_pieces_in_parallel(
     async with http.get(f"{server.base}/upload/files", headers=bearer()) as response:
         listed = json.loads(await response.read())["files"]
     assert location is not None
-    assert sha256(server.final("42", 7, "a.bin")) == hashlib.sha256(content).hexdigest()
-    assert listed == [str(server.final("42", 7, "a.bin"))]
+    assert await server.sha256("42", 7, "a.bin") == hashlib.sha256(content).hexdigest()
+    assert listed == [server.location("42", 7, "a.bin")]
 
 
 async def test_aiotus_pieces_survive_cuts(server: Address) -> None:
@@ -342,4 +341,4 @@ async def test_aiotus_pieces_survive_cuts(server: Address) -> None:
 
         assert wire.is_spent
     assert location is not None
-    assert sha256(server.final("42", 7, "a.bin")) == hashlib.sha256(content).hexdigest()
+    assert await server.sha256("42", 7, "a.bin") == hashlib.sha256(content).hexdigest()

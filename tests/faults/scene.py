@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from tests.conformance.rest.client import RestClient, content_of
+from tests.conformance.rest.client import RestClient
 from tests.faults.snapshot import Snapshot
 from tests.servers import Address
 
@@ -74,10 +74,10 @@ class Scene:
             assert response.status == 200
         await rest.uploaded(b"good ", b"upload", file_id=3, name="good.txt")
 
-        assert content_of(rest.server.final("42", 3, "good.txt")) == b"good upload"
+        assert await rest.server.file("42", 3, "good.txt") == b"good upload"
         assert await rest.offset(self.unfinished) == 5
-        assert content_of(rest.server.final("42", 1, "keep.txt")) == b"precious"
-        assert str(rest.server.final("42", 1, "keep.txt")) in await rest.files()
+        assert await rest.server.file("42", 1, "keep.txt") == b"precious"
+        assert rest.server.location("42", 1, "keep.txt") in await rest.files()
         assert self.snapshot.escaped() == []
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.conformance.rest.client import RestClient, content_of
+from tests.conformance.rest.client import RestClient
 from tests.conftest import MakeServer
 from tests.faults.scene import AUTH, ID, Scene, assert_refused_or_done, statuses
 from tests.faults.snapshot import MARKER
@@ -510,10 +510,10 @@ async def test_file_that_looks_like_a_record_is_none(scene: Scene, climb: str) -
     victim = RestClient(http=attacker.http, server=attacker.server, user="43")
     await victim.uploaded(b"secret", file_id=6, name="secret.txt")
     (record,) = attacker.server.root.rglob(f"{scene.finished}.info")
-    fields = json.loads(content_of(record))
-    path = attacker.server.final("43", 6, "secret.txt")
+    fields = json.loads(await asyncio.to_thread(record.read_bytes))
+    path = attacker.server.location("43", 6, "secret.txt")
     forged = {**fields, "id": climb, "file_id": "../43/6", "filename": "secret.txt", "offset": 6}
-    forged |= {"length": 6, "completion": {**fields["completion"], "location": str(path)}}
+    forged |= {"length": 6, "completion": {**fields["completion"], "location": path}}
     content = json.dumps(forged).encode()
     await attacker.uploaded(content, file_id=5, name="forged.info")
     quoted = quote(climb, safe="")
@@ -527,7 +527,7 @@ async def test_file_that_looks_like_a_record_is_none(scene: Scene, climb: str) -
     assert [answer.status for answer in answers] == [404] * 3
     assert {answer.status for answer in verbs} <= {400, 404, 415}
     assert all(b"secret" not in answer.body for answer in verbs)
-    assert content_of(path) == b"secret"
+    assert await attacker.server.fetch(path) == b"secret"
     await scene.assert_nothing_lost()
 
 

@@ -53,5 +53,5 @@ async def test_a_session_goes_on_from_its_last_whole_chunk(
 
     assert refused.json()["missing"] == [1, 2]
     assert again == [200, 200, 200]
-    assert server.final("42", 123, "audio.mp3").read_bytes() == DATA
+    assert await server.file("42", 123, "audio.mp3") == DATA
     assert done.status == 200

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conformance.rest.client import RestClient, chunk_form, content_of
+from tests.conformance.rest.client import RestClient, chunk_form
 from tests.conftest import MakeProcess, MakeServer
 from tests.faults.scene import statuses
 from tests.servers import Address, ServerProcess
@@ -222,8 +222,7 @@ async def test_chunks_may_go_to_both_servers_in_parallel(pair: Pair) -> None:
     assert {answer.status for answer in answers} == {200}
     assert {completion.status for completion in completions} == {200}
     assert len({completion.body for completion in completions}) == 1
-    path = pair.clients[0].server.final("42", 123, "audio.mp3")
-    assert content_of(path) == b"".join(chunks)
+    assert await pair.clients[0].server.file("42", 123, "audio.mp3") == b"".join(chunks)
 
 
 async def test_same_chunk_at_both_servers(pair: Pair) -> None:
@@ -237,8 +236,10 @@ async def test_same_chunk_at_both_servers(pair: Pair) -> None:
         assert [answer.status for answer in answers] == [200, 200]
     await pair.clients[1].complete(upload_id, 3)
 
-    path = pair.clients[0].server.final("42", 123, "audio.mp3")
-    assert content_of(path) == b"0" * 70_000 + b"1" * 70_000 + b"2" * 70_000
+    assert (
+        await pair.clients[0].server.file("42", 123, "audio.mp3")
+        == b"0" * 70_000 + b"1" * 70_000 + b"2" * 70_000
+    )
 
 
 async def test_two_uploads_finish_at_one_place_at_two_servers(pair: Pair) -> None:
@@ -257,10 +258,10 @@ async def test_two_uploads_finish_at_one_place_at_two_servers(pair: Pair) -> Non
         again = [await pair.clients[0].complete(upload_id, 1) for upload_id in uploads]
         found = [answer.status for answer in again]
 
-        path = pair.clients[0].server.final("42", 123, "audio.mp3")
+        server = pair.clients[0].server
         assert found.count(200) == 1
-        assert content_of(path) == contents[found.index(200)]
-        assert await pair.clients[1].files() == [str(path)]
+        assert await server.file("42", 123, "audio.mp3") == contents[found.index(200)]
+        assert await pair.clients[1].files() == [server.location("42", 123, "audio.mp3")]
 
 
 # --- death ------------------------------------------------------------------------------------
@@ -325,8 +326,7 @@ async def test_chunks_go_on_at_the_other_server_after_kill(pair: Pair) -> None:
     assert reader.at_eof() or offset == 5
     assert offset == 5
     assert completed.status == 200
-    path = second.server.final("42", 123, "audio.mp3")
-    assert content_of(path) == b"zero one two three"
+    assert await second.server.file("42", 123, "audio.mp3") == b"zero one two three"
 
 
 async def test_lock_dies_with_its_process(pair: Pair) -> None:
@@ -402,6 +402,11 @@ def record_of(root: Path, upload_id: str) -> Path:
     return path
 
 
+def content_of(path: Path) -> bytes:
+    """What a file holds."""
+    return path.read_bytes()
+
+
 def tear(path: Path, content: bytes) -> None:
     """Damage a record."""
     path.write_bytes(content)
@@ -449,7 +454,7 @@ async def test_torn_records_stop_nothing(
     await other.uploaded(b"new", file_id=3)
     last = await client.files()
 
-    good = [str(client.server.final("42", number, "audio.mp3")) for number in (1, 2, 3)]
+    good = [client.server.location("42", number, "audio.mp3") for number in (1, 2, 3)]
     assert listed == [good[:1]] * 3
     assert completed.status == 200
     assert last == good
@@ -514,6 +519,6 @@ async def test_record_of_wrong_types_is_torn_too(
         await client.delete(upload_id),
     ]
 
-    assert listing.json()["files"] == [str(client.server.final("42", 1, "audio.mp3"))]
+    assert listing.json()["files"] == [client.server.location("42", 1, "audio.mp3")]
     assert {answer.status for answer in answers} <= {404, 410}
     assert (await client.complete(good, 1, 1)).status == 200

@@ -1,6 +1,7 @@
 """ChunkAssembler: chunks in any order, in parallel, again, and beside PATCHes."""
 
 import asyncio
+import contextlib
 import itertools
 from dataclasses import replace
 
@@ -692,7 +693,21 @@ async def test_a_chunk_of_a_terminated_upload_is_not_kept() -> None:
 
 
 async def test_the_number_of_chunks_has_a_limit() -> None:
-    """Appended and waiting chunks count; the same chunk again does not."""
+    """So many chunks become part of a file; the same chunk again does not count."""
+    core = Core(max_chunks=3)
+    upload = await core.created()
+    for index in (0, 1, 2, 2):
+        await core.chunk(upload, index, b"x")
+    with pytest.raises(TooLarge):
+        await core.chunk(upload, 3, b"")
+
+    assert (await core.now(upload)).offset == 3
+    assert (await core.complete(upload, 3)).is_file
+
+
+async def test_the_number_of_waiting_chunks_has_a_limit() -> None:
+    """A chunk before its turn waits only if it and all others that were sent are few enough; the
+    same chunk again does not count."""
     core = Core(max_chunks=3)
     upload = await core.created()
     await core.chunk(upload, 0, b"a")
@@ -701,10 +716,19 @@ async def test_the_number_of_chunks_has_a_limit() -> None:
     await core.chunk(upload, 8, b"c")
     with pytest.raises(TooLarge):
         await core.chunk(upload, 9, b"")
-    with pytest.raises(TooLarge):
-        await core.chunk(upload, 1, b"")
 
     assert await waiting(core, upload) == {7: 1, 8: 1}
+
+
+async def test_waiting_chunks_do_not_get_around_the_limit() -> None:
+    """A file never has more chunks than the limit says, in whatever order they come."""
+    core = Core(max_chunks=3)
+    upload = await core.created()
+    for index in (3, 2, 1, 0):
+        with contextlib.suppress(TooLarge):
+            await core.chunk(upload, index, b"x")
+
+    assert len((await core.now(upload)).chunks) <= 3
 
 
 async def test_waiting_chunks_keep_an_upload_alive() -> None:

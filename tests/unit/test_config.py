@@ -13,12 +13,24 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.tokens import PRIVATE_KEY, PUBLIC_PEM, public_pem
 from tusd_py.config import Config, add_flags, load_config, settings_table
-from tusd_py.setting_types import Backend, LogFormat, LogLevel, SettingError
+from tusd_py.setting_types import (
+    Backend,
+    LogFormat,
+    LogLevel,
+    S3Download,
+    SettingError,
+    UrlStyle,
+)
 
 REQUIRED = {
     "MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM,
     "EXPECTED_JWT_ISSUER": "main-service",
     "EXPECTED_JWT_AUDIENCE": "upload-service",
+}
+S3 = {
+    "STORAGE_BACKEND": "s3",
+    "S3_BUCKET_NAME": "uploads",
+    "S3_ENDPOINT_URL": "https://s3.example",
 }
 ALL = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 SPKI = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -39,7 +51,22 @@ GOOD: list[tuple[str, str, object]] = [
     ("LOCAL_TEMP_CHUNK_PATH", "/data", Path("/data")),
     ("LOCAL_TEMP_CHUNK_PATH", "data", Path.cwd() / "data"),
     ("LOCAL_TEMP_CHUNK_PATH", "~/data", Path.home() / "data"),
+    ("S3_ACCESS_KEY", "AKIA", "AKIA"),
+    ("S3_SECRET_KEY", "a/b+c=", "a/b+c="),
+    ("S3_BUCKET_NAME", "uploads", "uploads"),
+    ("S3_ENDPOINT_URL", "https://s3.example/", "https://s3.example"),
+    ("S3_ENDPOINT_URL", "http://127.0.0.1:8333", "http://127.0.0.1:8333"),
     ("S3_REGION_NAME", "eu-1", "eu-1"),
+    ("S3_PART_SIZE", "5MiB", 5 << 20),
+    ("S3_PART_SIZE", "16 MiB", 16 << 20),
+    ("S3_MEMORY", "0", 0),
+    ("S3_MEMORY", "1GiB", 1 << 30),
+    ("S3_URL_STYLE", "plain", UrlStyle.PLAIN),
+    ("S3_URL_STYLE", "Presigned", UrlStyle.PRESIGNED),
+    ("S3_URL_EXPIRES", "1s", timedelta(seconds=1)),
+    ("S3_URL_EXPIRES", "7d", timedelta(days=7)),
+    ("S3_DOWNLOAD", "stream", S3Download.STREAM),
+    ("S3_DOWNLOAD", "REDIRECT", S3Download.REDIRECT),
     ("HOST", "::1", "::1"),
     ("PORT", "0", 0),
     ("PORT", "65535", 65535),
@@ -135,9 +162,20 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("EXPECTED_JWT_ISSUER", "  ", "missing"),
         ("EXPECTED_JWT_AUDIENCE", "\t", "missing"),
         ("STORAGE_BACKEND", "gcs", "local"),
-        ("STORAGE_BACKEND", "s3", "S3_ACCESS_KEY"),
         ("LOCAL_TEMP_CHUNK_PATH", "~nobody-of-this-name/data", "folder"),
         ("S3_ENDPOINT_URL", "s3.example", "https://"),
+        ("S3_PART_SIZE", "5242879", "5MiB to 5GiB"),
+        ("S3_PART_SIZE", "5368709121", "5MiB to 5GiB"),
+        ("S3_PART_SIZE", "unlimited", "5MiB to 5GiB"),
+        ("S3_PART_SIZE", "-8MiB", "5GiB"),
+        ("S3_PART_SIZE", "large", "5GiB"),
+        ("S3_MEMORY", "unlimited", "96MiB"),
+        ("S3_MEMORY", "-1", "5GiB"),
+        ("S3_URL_STYLE", "signed", "presigned"),
+        ("S3_URL_EXPIRES", "0.5s", "1s to 7d"),
+        ("S3_URL_EXPIRES", "8d", "1s to 7d"),
+        ("S3_URL_EXPIRES", "never", "90s"),
+        ("S3_DOWNLOAD", "proxy", "redirect"),
         ("PORT", "http", "65535"),
         ("PORT", "-1", "65535"),
         ("PORT", "65536", "65535"),
@@ -187,7 +225,8 @@ def test_a_bad_value(variable: str, text: str, right: str) -> None:
     line = complaint({variable: text})
 
     assert "\n" not in line
-    assert line.startswith((variable, "S3_ACCESS_KEY"))
+    assert line.startswith(f"{variable}: ") or right == "missing"
+    assert variable in line
     assert right in line
     assert line.endswith(".")
 
@@ -209,26 +248,57 @@ def test_a_missing_value(variable: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_s3_needs_its_settings() -> None:
-    """STORAGE_BACKEND=s3 asks for the S3 settings one after the other."""
-    environ = {"STORAGE_BACKEND": "s3"}
+@pytest.mark.parametrize("backend", ["s3", " S3 "])
+def test_s3_needs_its_settings(backend: str) -> None:
+    """STORAGE_BACKEND=s3 asks for a bucket and an endpoint, one after the other."""
+    environ = {"STORAGE_BACKEND": backend}
     asked = []
-    for _ in range(4):
+    for _ in range(2):
         name = complaint(environ).partition(" ")[0]
         asked.append(name)
         environ[name] = "https://s3.example"
 
-    assert asked == ["S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_BUCKET_NAME", "S3_ENDPOINT_URL"]
-    assert complaint(environ).startswith("STORAGE_BACKEND: s3")
+    assert asked == ["S3_BUCKET_NAME", "S3_ENDPOINT_URL"]
+    assert load(environ).storage_backend is Backend.S3
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("S3_ACCESS_KEY", "S3_SECRET_KEY"), ("S3_SECRET_KEY", "S3_ACCESS_KEY")],
+)
+def test_one_key_is_not_enough(given: str, missing: str) -> None:
+    """Credentials are two keys, or none: then they come from where AWS's tools look."""
+    environ = {**S3, given: "secret"}
+    line = complaint({**environ, missing: ""})
+
+    assert line.startswith(f"{missing} is missing: ")
+    assert complaint(environ) == line
+    assert load({**environ, missing: "other"}).storage_backend is Backend.S3
+    assert load(S3).s3_access_key is None
+    assert load(S3).s3_secret_key is None
+
+
+def test_s3_settings_without_s3_ask_for_nothing() -> None:
+    """Whoever keeps files on the disk may have a key in the environment for other programs."""
+    assert load({"S3_ACCESS_KEY": "a"}).storage_backend is Backend.LOCAL
+
+
+def test_the_defaults_of_s3() -> None:
+    """What the contract says of a server that was told only where its bucket is."""
+    config = load(S3)
+
+    assert config.s3_region_name is None
+    assert (config.s3_part_size, config.s3_memory) == (8 << 20, 96 << 20)
+    assert (config.s3_url_style, config.s3_download) == (UrlStyle.PLAIN, S3Download.STREAM)
+    assert config.s3_url_expires == timedelta(hours=1)
 
 
 def test_every_setting_is_tested() -> None:
     """No setting is added without a good value here."""
     tested = {variable.lower() for variable, _, _ in GOOD}
     untested = {each.name for each in fields(Config)} - tested
-    keys_and_texts = {name for name in untested if name.startswith(("main_service_jwt", "s3_"))}
 
-    assert untested == keys_and_texts
+    assert untested == {"main_service_jwt_public_key", "main_service_jwt_public_key_file"}
 
 
 # --- the public key

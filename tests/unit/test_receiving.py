@@ -1,7 +1,7 @@
 """From a body into a writer: when it commits, and what counts when a body breaks off."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -19,9 +19,9 @@ from tusd_py.errors import (
     NoSpace,
     TooLarge,
 )
-from tusd_py.interfaces import Body
-from tusd_py.receiving import digest_of, receive_append, receive_chunk, same_as
-from tusd_py.upload import Upload, patched
+from tusd_py.interfaces import Body, Writer
+from tusd_py.receiving import receive_append, receive_chunk, same_as
+from tusd_py.upload import Chunk, Upload, patched
 
 DEFERRED = replace(UPLOAD, length=None)
 MIB = 1 << 20
@@ -60,6 +60,39 @@ class SlowBody:
         """See `Body.stop`."""
 
 
+class InParts:
+    """See `Writer`: at a checkpoint only whole parts of four bytes count, as in an object store."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._upload = DEFERRED
+        self._rest = b""
+
+    async def write(self, block: bytes) -> None:
+        """See `Writer.write`."""
+        self._rest += block
+
+    async def absorb(self, source: Upload | int) -> Chunk:
+        """See `Writer.absorb`."""
+        return await self._writer.absorb(source)
+
+    async def commit(self, upload: Upload) -> Upload:
+        """See `Writer.commit`."""
+        await self._writer.write(self._rest)
+        self._upload, self._rest = await self._writer.commit(upload), b""
+        return self._upload
+
+    async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
+        """See `Writer.checkpoint`."""
+        size = len(self._rest) // 4 * 4
+        if size:
+            later = self._rest[size:]
+            self._rest = self._rest[:size]
+            await self.commit(grown(size))
+            self._rest = later
+        return self._upload
+
+
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     """The time as `receiving` sees it."""
@@ -82,14 +115,19 @@ def grown(upload: Upload, size: int) -> Upload:
 
 
 async def receive(
-    storage: MemoryStorage, body: Body, *, space: int | None = None, crc: bytes | None = None
+    storage: MemoryStorage,
+    body: Body,
+    *,
+    space: int | None = None,
+    crc: bytes | None = None,
+    in_parts: bool = False,
 ) -> Upload:
     """Append a body to `DEFERRED`."""
     checksum = None if crc is None else Checksum(algorithm="crc32", digest=crc)
     async with storage.writer(DEFERRED, atomic=crc is not None) as writer:
         return await receive_append(
             body,
-            writer,
+            InParts(writer) if in_parts else writer,
             DEFERRED,
             space=space,
             digest=None if checksum is None else Digest(checksum),
@@ -102,6 +140,11 @@ async def content(storage: MemoryStorage) -> bytes:
     upload = await storage.load(DEFERRED.owner, DEFERRED.id)
     async with storage.open(upload) as opened:
         return b"".join([block async for block in opened.read(0, opened.size)])
+
+
+def pieces(*stored: bytes) -> list[Chunk]:
+    """What is noted of bytes that came in pieces."""
+    return [chunk(data) for data in stored]
 
 
 def offsets(storage: MemoryStorage) -> list[int]:
@@ -148,6 +191,36 @@ async def test_the_record_follows_every_32_mib(storage: MemoryStorage, ticks: Ti
     await receive(storage, MemoryBody(*[bytes(8 * MIB)] * 9))
 
     assert offsets(storage) == [32 * MIB, 64 * MIB, 72 * MIB]
+
+
+async def test_the_record_follows_as_far_as_it_can(storage: MemoryStorage, ticks: Ticks) -> None:
+    """A writer may let less count than was written; at the end all counts."""
+    body = SlowBody(ticks, (2.0, b"abc"), (2.0, b"def"), (2.0, b"g"), (2.0, b"hijk"), (0.1, b"l"))
+    upload = await receive(storage, body, in_parts=True)
+
+    assert offsets(storage) == [4, 8, 12]
+    assert upload.offset == 12
+    assert await content(storage) == b"abcdefghijkl"
+
+
+async def test_what_came_counts_beyond_the_record(storage: MemoryStorage, ticks: Ticks) -> None:
+    """When a body does not fit any more, what came before counts, not only up to the record."""
+    body = SlowBody(ticks, (2.0, b"abc"), (2.0, b"def"), (2.0, b"g"), (2.0, b"hij"))
+    with pytest.raises(TooLarge):
+        await receive(storage, body, in_parts=True, space=9)
+
+    assert offsets(storage) == [4, 7]
+    assert await content(storage) == b"abcdefg"
+
+
+async def test_space_is_what_was_written_not_what_is_recorded(
+    storage: MemoryStorage, ticks: Ticks
+) -> None:
+    """Exactly the space fits, however far behind the record is."""
+    body = SlowBody(ticks, (2.0, b"abc"), (2.0, b"def"), (2.0, b"g"))
+    upload = await receive(storage, body, in_parts=True, space=7)
+
+    assert upload.offset == 7
 
 
 @pytest.mark.parametrize("error", [BodyInterrupted(), BodyStalled(), BodyStopped()])
@@ -297,33 +370,52 @@ async def test_a_chunk_that_turns_out_too_large_is_refused(storage: MemoryStorag
 
 
 @pytest.mark.parametrize(
+    "stored",
+    [[b"hello"], [b"hel", b"lo"], [b"h", b"ello"], [b"hell", b"o"], [b"h", b"e", b"l", b"l", b"o"]],
+    ids=len,
+)
+@pytest.mark.parametrize(
     ("sent", "is_same"),
     [
+        ([b"hello"], True),
         ([b"hel", b"lo"], True),
+        ([b"h", b"e", b"l", b"l", b"o"], True),
         ([b"hell"], False),
+        ([b"hel"], False),
+        ([b"h"], False),
         ([b"hello", b"!"], False),
+        ([b"hello!"], False),
         ([b"jello"], False),
+        ([b"hellO"], False),
+        ([b"heLlo"], False),
         ([], False),
     ],
 )
-async def test_the_same_bytes_are_recognized(sent: list[bytes], is_same: bool) -> None:
-    """A repeated chunk is the same when every byte is."""
-    assert await same_as(MemoryBody(*sent), chunk(b"hello")) is is_same
+async def test_the_same_bytes_are_recognized(
+    sent: list[bytes], is_same: bool, stored: list[bytes]
+) -> None:
+    """A repeated chunk is the same when every byte is, in whatever pieces it was noted."""
+    assert await same_as(MemoryBody(*sent), pieces(*stored)) is is_same
 
 
-async def test_a_longer_body_is_not_read_to_its_end() -> None:
+async def test_nothing_is_the_same_as_nothing() -> None:
+    """An empty chunk is the same as an empty one only."""
+    assert await same_as(MemoryBody(), pieces(b""))
+    assert not await same_as(MemoryBody(b"x"), pieces(b""))
+
+
+@pytest.mark.parametrize("stored", [[b"hello"], [b"he", b"llo"]], ids=len)
+async def test_a_longer_body_is_not_read_to_its_end(stored: list[bytes]) -> None:
     """A body is read only as far as it can be the same."""
     body = MemoryBody(b"hello", b"!", b"more")
-    await same_as(body, chunk(b"hello"))
+    await same_as(body, pieces(*stored))
 
     assert await body.read() == b"more"
 
 
-async def test_stored_bytes_have_the_digest_of_a_chunk() -> None:
-    """PATCHed bytes can be compared with a REST chunk."""
+async def test_another_piece_is_noticed_at_its_end() -> None:
+    """A body is not read on after a piece that is not the same."""
+    body = MemoryBody(b"jel", b"lo", b" world", b"!")
+    await same_as(body, pieces(b"hel", b"lo world!"))
 
-    async def blocks() -> AsyncIterator[bytes]:
-        yield b"hel"
-        yield b"lo"
-
-    assert await digest_of(blocks()) == chunk(b"hello").digest
+    assert await body.read() == b" world"

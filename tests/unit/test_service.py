@@ -47,7 +47,8 @@ def final(*partials: Upload) -> Final:
 
 async def all_ids(core: Core) -> set[str]:
     """Ids of all uploads there are."""
-    return {upload.id async for upload in core.storage.uploads()}
+    owners = {record.owner for record in core.storage.records}
+    return {upload.id for owner in owners async for upload in core.storage.uploads(owner)}
 
 
 # --- create
@@ -135,7 +136,7 @@ async def test_create_keeps_what_came_of_a_broken_body() -> None:
     body = MemoryBody.broken(b"hel", error=BodyInterrupted())
     with pytest.raises(BodyInterrupted):
         await core.service.create(replace(NEW, length=5), body)
-    [upload] = [upload async for upload in core.storage.uploads()]
+    [upload] = [upload async for upload in core.storage.uploads(USER)]
 
     assert upload.offset == 3
     assert not upload.is_file

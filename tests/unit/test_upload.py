@@ -222,7 +222,7 @@ def test_a_finished_file_does_not_expire() -> None:
 
 def test_a_finished_partial_upload_expires() -> None:
     """A partial upload is no file of its own: it expires whether finished or not."""
-    partial = completed(replace(UPLOAD, concat=Partial()), None)
+    partial = completed(replace(UPLOAD, concat=Partial()))
 
     with pytest.raises(UploadGone):
         require_alive(partial, now=UPLOAD.expires_at)

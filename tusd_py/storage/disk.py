@@ -71,7 +71,7 @@ def replace(path: Path, data: bytes, *, durable: bool) -> None:
         sync_folder(path.parent)
 
 
-def write_all(fd: int, data: bytes, position: int) -> None:
+def write_all(fd: int, data: bytes | memoryview, position: int) -> None:
     """Write all of `data` at `position`."""
     view = memoryview(data)
     while view:

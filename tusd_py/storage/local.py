@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from xxhash import xxh3_128
+
 from tusd_py.errors import StorageError, UploadGone, UploadNotFound
 from tusd_py.interfaces import ChunkWriter, Content, Writer
 from tusd_py.storage import disk, places
@@ -18,7 +20,7 @@ from tusd_py.storage.local_writer import DIGEST_SIZE, open_chunk_writer, open_wr
 from tusd_py.storage.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
 from tusd_py.storage.thread import Threads
-from tusd_py.upload import Upload, is_upload_id, shrunk
+from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
 
 READ_SIZE = 1 << 20
 SMALL = 4 << 20
@@ -41,9 +43,10 @@ class LocalStorage:
         await self._threads.run(disk.probe, self._paths.uploads)
         await self._threads.run(disk.probe, self._paths.final)
 
-    async def create(self, upload: Upload) -> None:
+    async def create(self, upload: Upload) -> Upload:
         """See `Storage.create`."""
         await self._threads.run(self._create, upload)
+        return upload
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn.
@@ -62,9 +65,10 @@ class LocalStorage:
             raise UploadNotFound
         return upload
 
-    async def save(self, upload: Upload) -> None:
+    async def save(self, upload: Upload) -> Upload:
         """See `Storage.save`. Completions are on the medium when this returns."""
         await self._threads.run(self._save, upload)
+        return upload
 
     @asynccontextmanager
     async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
@@ -90,10 +94,17 @@ class LocalStorage:
         """See `Storage.others_at_place`."""
         return await self._threads.run(self._others_at_place, upload)
 
-    async def assemble(self, upload: Upload) -> str:
+    async def assemble(self, upload: Upload) -> None:
         """See `Storage.assemble`: a rename."""
         run = self._threads.run if upload.offset <= SMALL else self._threads.run_long
-        return await run(self._assemble, upload)
+        await run(self._assemble, upload)
+
+    async def location(self, upload: Upload) -> str:
+        """See `Storage.location`: a path."""
+        return str(self._paths.place(upload))
+
+    async def download_url(self, upload: Upload) -> None:
+        """See `Storage.download_url`: there is none."""
 
     @asynccontextmanager
     async def open(self, upload: Upload) -> AsyncIterator[Content]:
@@ -103,6 +114,19 @@ class LocalStorage:
             yield _LocalContent(self._threads, fd, upload.offset)
         finally:
             await self._threads.run(disk.close, fd)
+
+    async def digests(self, upload: Upload, start: int, size: int) -> tuple[Chunk, ...]:
+        """See `Storage.digests`: one piece, which is read."""
+        fd = await self._threads.run(self._open, upload)
+        try:
+            digest = xxh3_128()
+            async for block in _LocalContent(self._threads, fd, upload.offset).read(
+                start, start + size
+            ):
+                digest.update(block)
+        finally:
+            await self._threads.run(disk.close, fd)
+        return (Chunk(size=size, digest=digest.digest()),)
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""
@@ -120,17 +144,19 @@ class LocalStorage:
             disk.prune, self._paths.uploads / upload.owner, below=self._paths.uploads
         )
 
-    async def uploads(self, owner: str | None = None) -> AsyncIterator[Upload]:
+    async def uploads(self, owner: str) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
         await self._threads.run(self._require_folder)
-        owners = (
-            [owner]
-            if owner is not None
-            else await self._threads.run(disk.names, self._paths.uploads)
-        )
-        for name in owners:
-            for upload in await self._threads.run(self._records, name):
-                yield upload
+        for upload in await self._threads.run(self._records, owner):
+            yield upload
+
+    async def unsettled(self) -> AsyncIterator[Upload]:
+        """See `Storage.unsettled`."""
+        await self._threads.run(self._require_folder)
+        for owner in await self._threads.run(disk.names, self._paths.uploads):
+            for upload in await self._threads.run(self._records, owner):
+                if not upload.is_file:
+                    yield upload
 
     async def clean(self) -> int:
         """See `Storage.clean`: temporary files that nobody wrote to for an hour."""
@@ -190,13 +216,16 @@ class LocalStorage:
             return []
         return [other] if other.ending is None and other.place == upload.place else []
 
-    def _assemble(self, upload: Upload) -> str:
+    def _assemble(self, upload: Upload) -> None:
         data = self._paths.data(upload)
-        with contextlib.suppress(FileNotFoundError):
-            disk.seal(data, upload.offset, may_create=self._is_missing_and_empty(upload))
-        places.occupy(self._paths, upload, data)
+        if upload.is_partial:
+            disk.seal(data, upload.offset, may_create=not upload.offset)
+            disk.sync_folder(data.parent)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                disk.seal(data, upload.offset, may_create=self._is_missing_and_empty(upload))
+            places.occupy(self._paths, upload, data)
         disk.remove_files(self._paths.chunks(upload))
-        return str(self._paths.place(upload))
 
     def _is_missing_and_empty(self, upload: Upload) -> bool:
         """Whether the file of an empty upload was never made."""

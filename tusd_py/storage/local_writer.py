@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -71,6 +71,9 @@ class _LocalWriter:
             raise
         self._upload = upload
         return upload
+
+    async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
+        return await self.commit(grown(self._position - self._upload.offset))
 
     def close(self) -> None:
         """Cut off what was not committed."""

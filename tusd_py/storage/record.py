@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from tusd_py.errors import StorageError
@@ -15,8 +16,8 @@ class TornRecord(ValueError):
     """Not a record: empty, cut, or somebody else's file."""
 
 
-def encode(upload: Upload) -> bytes:
-    """The record of an upload."""
+def encode(upload: Upload, **backing: Mapping[str, object]) -> bytes:
+    """The record of an upload, with what a storage notes beside it under a name of its own."""
     fields: dict[str, object] = {
         "version": VERSION,
         "id": upload.id,
@@ -42,17 +43,14 @@ def encode(upload: Upload) -> bytes:
         case None:
             pass
     if upload.completion is not None:
-        fields["completion"] = {
-            "at": upload.completion.at.isoformat(),
-            "location": upload.completion.location,
-        }
+        fields["completion"] = {"at": upload.completion.at.isoformat()}
     if upload.ending is not None:
         fields["ending"] = {"at": upload.ending.at.isoformat(), "why": upload.ending.why.value}
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return json.dumps(fields | backing, separators=(",", ":")).encode()
 
 
-def decode(data: bytes) -> Upload:
-    """The upload of a record.
+def decode(data: bytes, backing: Callable[[Mapping[str, object]], object] | None = None) -> Upload:
+    """The upload of a record. `backing` reads from its fields what a storage noted beside it.
 
     Raises `TornRecord` when it is none, `StorageError` when a newer server wrote it.
     """
@@ -76,6 +74,7 @@ def decode(data: bytes) -> Upload:
             expires_at=_moment(fields["expires_at"]),
             completion=_decode_completion(fields.get("completion")),
             ending=_decode_ending(fields.get("ending")),
+            backing=None if backing is None else backing(fields),
         )
         _require_sense(upload)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -110,8 +109,8 @@ def _decode_completion(fields: object) -> Completion | None:
     match fields:
         case None:
             return None
-        case {"at": str(at), "location": (str() | None) as location}:
-            return Completion(at=_moment(at), location=location)
+        case {"at": str(at)}:
+            return Completion(at=_moment(at))
     raise ValueError("completion")
 
 

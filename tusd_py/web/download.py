@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from urllib.parse import quote
 
 from aiohttp import web
 
 from tusd_py.errors import UploadError
 from tusd_py.interfaces import Content
+from tusd_py.representation import disposition, safe_media_type
 from tusd_py.upload import Upload
 from tusd_py.web.errors import RangeNotSatisfiable
 from tusd_py.web.tus_headers import http_date
@@ -19,14 +19,6 @@ from tusd_py.web.tus_headers import http_date
 logger = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))[ \t]*", re.I)
-_TYPE = re.compile(
-    r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}(?:; ?charset=[A-Za-z0-9_-]{1,40})?"
-)
-_ACTIVE = re.compile(
-    r"text/html|application/xhtml|image/svg|text/xml|application/xml|javascript", re.I
-)
-
-
 Opened = AbstractAsyncContextManager[tuple[Upload, Content]]
 
 
@@ -47,7 +39,7 @@ async def send(request: web.Request, opened: Opened, *, idle: float) -> web.Stre
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Content-Disposition": disposition(upload.filename),
-            "Content-Type": media_type(upload.content_type),
+            "Content-Type": safe_media_type(upload.content_type),
         }
         if _is_unchanged(request, etag, modified):
             del headers["Content-Type"]
@@ -71,20 +63,6 @@ async def send(request: web.Request, opened: Opened, *, idle: float) -> web.Stre
                 request.transport.abort()
             raise ConnectionResetError("The download was cut.") from error
         return response
-
-
-def disposition(filename: str) -> str:
-    """Content-Disposition with an ASCII name for old clients and the true one (RFC 6266, 8187)."""
-    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", filename)
-    exact = quote(filename.encode("utf-8", "replace"), safe="!#$&+^`|~")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"
-
-
-def media_type(claimed: str | None) -> str:
-    """The type the client claimed if it is one, and not one that runs in a browser."""
-    if claimed is None or _TYPE.fullmatch(claimed) is None or _ACTIVE.search(claimed):
-        return "application/octet-stream"
-    return claimed
 
 
 def _is_unchanged(request: web.Request, etag: str, modified: datetime) -> bool:

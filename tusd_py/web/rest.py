@@ -112,7 +112,7 @@ class RestFace:
 
         upload = await self._chunks.complete(owner, upload_id, total=total, file_id=file_id)
 
-        data = {"file_path_on_upload_service": _location(upload)}
+        data = {"file_path_on_upload_service": await self._service.location(upload)}
         return _success(message=self._completed, data=data)
 
     async def _delete(self, request: web.Request, owner: str) -> web.Response:
@@ -124,11 +124,10 @@ class RestFace:
 
     async def _list(self, _request: web.Request, owner: str) -> web.Response:
         uploads = await self._service.files(owner)
+        locations = [await self._service.location(upload) for upload in uploads]
 
-        return _success(
-            files=[_location(upload) for upload in uploads],
-            uploads=[_described(upload) for upload in uploads],
-        )
+        described = [_described(*each) for each in zip(uploads, locations, strict=True)]
+        return _success(files=locations, uploads=described)
 
     async def _json(self, request: web.Request) -> Mapping[str, object]:
         """The JSON object of a request, read only as far as it may be long."""
@@ -168,18 +167,14 @@ def _integer(fields: Mapping[str, object], name: str, *, least: int) -> int:
     return value
 
 
-def _location(upload: Upload) -> str | None:
-    return upload.completion.location if upload.completion is not None else None
-
-
-def _described(upload: Upload) -> dict[str, object]:
+def _described(upload: Upload, location: str) -> dict[str, object]:
     assert upload.completion is not None
     return {
         "upload_session_id": upload.id,
         "file_name": upload.filename,
         "size": upload.offset,
         "content_type": upload.content_type,
-        "path": upload.completion.location,
+        "path": location,
         "completed_at": upload.completion.at.isoformat(),
     }
 

@@ -89,7 +89,7 @@ class TusFace:
             case "DELETE":
                 return await self._terminate(owner, upload_id)
             case _:
-                return await send(request, self._service.open(owner, upload_id), idle=self._idle)
+                return await self._download(request, owner, upload_id)
 
     def _options(self) -> web.Response:
         headers = {
@@ -160,6 +160,16 @@ class TusFace:
 
         headers = {"Upload-Offset": str(upload.offset), **_expires(upload)}
         return web.Response(status=204, headers=headers)
+
+    async def _download(
+        self, request: web.Request, owner: str, upload_id: str
+    ) -> web.StreamResponse:
+        url = await self._service.download_url(owner, upload_id)
+
+        if url is None:
+            return await send(request, self._service.open(owner, upload_id), idle=self._idle)
+        headers = {"Location": url, "Cache-Control": "private, no-store"}
+        return web.Response(status=302, headers=headers)
 
     async def _terminate(self, owner: str, upload_id: str) -> web.Response:
         await self._service.terminate(owner, upload_id)

@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -99,6 +98,16 @@ class RestClient:
             },
         )
 
+    async def stored(self, completion: Answer) -> bytes:
+        """The file that a completion tells of."""
+        return await self.fetched(told(completion))
+
+    async def fetched(self, location: str) -> bytes:
+        """The file that the server calls so."""
+        content = await self.server.fetch(location)
+        assert content is not None, location
+        return content
+
     async def delete(self, upload_id: object) -> Answer:
         """Delete an upload."""
         body = json.dumps({"upload_session_id": upload_id}).encode()
@@ -164,6 +173,12 @@ class RestClient:
         return int(answer.headers["Upload-Offset"])
 
 
+def told(completion: Answer) -> str:
+    """The path or URL that a completion answered."""
+    assert completion.status == 200, completion.body
+    return str(completion.data["file_path_on_upload_service"])
+
+
 def chunk_form(upload_id: str, index: int | str, content: bytes) -> bytes:
     """The form of one chunk, fields in the order of the product document."""
     return form(
@@ -197,24 +212,3 @@ def assert_error(answer: Answer, status: int, code: str) -> None:
     assert message
     assert "\n" not in message
     assert answer.headers["Content-Type"].startswith("application/json")
-
-
-def content_of(path: Path) -> bytes:
-    """What a file holds."""
-    return path.read_bytes()
-
-
-def exists(path: Path) -> bool:
-    """Whether something lies there."""
-    return path.exists()
-
-
-def files_below(folder: Path) -> list[str]:
-    """Every file below a folder, relative to it, sorted."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def files_holding(folder: Path, content: bytes) -> list[str]:
-    """The files below a folder in which some bytes are found."""
-    found = [path for path in folder.rglob("*") if path.is_file() and content in path.read_bytes()]
-    return sorted(str(path.relative_to(folder)) for path in found)

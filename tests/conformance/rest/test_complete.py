@@ -4,31 +4,19 @@ import asyncio
 import os
 import time
 import unicodedata
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.conformance.rest.client import (
     FORM,
-    Answer,
     RestClient,
     assert_error,
     chunk_form,
-    content_of,
-    exists,
-    files_below,
-    files_holding,
+    told,
 )
 from tests.conformance.rest.malformed import BAD_JSON, NOT_A_FILE_ID
 from tests.conftest import MakeServer
-
-
-def stored(answer: Answer) -> Path:
-    """The path a completion answered."""
-    assert answer.status == 200, answer.body
-    return Path(str(answer.data["file_path_on_upload_service"]))
-
 
 # --- the answer -------------------------------------------------------------------------------
 
@@ -41,15 +29,15 @@ async def test_answer_is_exactly_the_documented_one(rest: RestClient) -> None:
         await rest.chunk(upload_id, index, b"%d;" % index)
     answer = await rest.complete(upload_id, 10)
 
-    path = rest.server.final("42", 123, "audio.mp3")
+    location = rest.server.location("42", 123, "audio.mp3")
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.json() == {
         "status": "success",
         "message": "File upload completed.",
-        "data": {"file_path_on_upload_service": str(path)},
+        "data": {"file_path_on_upload_service": location},
     }
-    assert content_of(path) == b"0;1;2;3;4;5;6;7;8;9;"
+    assert await rest.fetched(location) == b"0;1;2;3;4;5;6;7;8;9;"
 
 
 async def test_same_call_again_gives_the_same_answer(rest: RestClient) -> None:
@@ -60,7 +48,7 @@ async def test_same_call_again_gives_the_same_answer(rest: RestClient) -> None:
 
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    assert content_of(stored(answers[0])) == b"hello"
+    assert await rest.stored(answers[0]) == b"hello"
 
 
 async def test_parallel_completes_give_one_result(rest: RestClient) -> None:
@@ -73,23 +61,23 @@ async def test_parallel_completes_give_one_result(rest: RestClient) -> None:
 
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    assert content_of(stored(answers[0])) == content * 2
+    assert await rest.stored(answers[0]) == content * 2
     assert len(await rest.files()) == 1
 
 
 async def test_completion_is_remembered_over_a_restart(
-    http: aiohttp.ClientSession, make_server: MakeServer, tmp_path: Path
+    http: aiohttp.ClientSession, make_server: MakeServer
 ) -> None:
     """An answered completion, and what was acknowledged of others, survives the process."""
-    first = RestClient(http=http, server=await make_server(tmp_path / "kept"))
+    first = RestClient(http=http, server=await make_server())
     done = await first.uploaded(b"done")
     waiting = await first.init(124)
     await first.chunk(waiting, 1, b"world")
-    second = RestClient(http=http, server=await make_server(tmp_path / "kept"))
+    second = RestClient(http=http, server=await make_server())
     await second.chunk(waiting, 0, b"hello ")
     answers = [await second.complete(done, 1), await second.complete(waiting, 2, 124)]
 
-    assert [content_of(stored(answer)) for answer in answers] == [b"done", b"hello world"]
+    assert [await second.stored(answer) for answer in answers] == [b"done", b"hello world"]
 
 
 # --- refusals lose nothing --------------------------------------------------------------------
@@ -117,7 +105,7 @@ async def test_missing_chunks_are_named(
 
     assert_error(answer, 409, "missing_chunks")
     assert answer.json()["missing"] == missing
-    assert not exists(rest.server.final("42", 123, "audio.mp3"))
+    assert await rest.server.file("42", 123, "audio.mp3") is None
 
 
 async def test_missing_chunks_can_be_sent_and_complete_called_again(rest: RestClient) -> None:
@@ -132,7 +120,7 @@ async def test_missing_chunks_can_be_sent_and_complete_called_again(rest: RestCl
     third = await rest.complete(upload_id, 4)
 
     assert [first.json()["missing"], second.json()["missing"]] == [[1, 2], [1]]
-    assert content_of(stored(third)) == b"abcd"
+    assert await rest.stored(third) == b"abcd"
 
 
 async def test_at_most_a_hundred_missing_chunks_are_named(rest: RestClient) -> None:
@@ -161,7 +149,7 @@ async def test_absurd_totals_are_refused_at_once(rest: RestClient, total: int) -
     assert refused.json()["status"] == "error"
     assert len(refused.body) < 10_000
     assert took < 2
-    assert content_of(stored(answer)) == b"hello world"
+    assert await rest.stored(answer) == b"hello world"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +184,7 @@ async def test_more_chunks_than_the_total_are_409(
     answer = await rest.complete(upload_id, 3)
 
     assert_error(refused, 409, "chunk_count_mismatch")
-    assert content_of(stored(answer)) == b"012"
+    assert await rest.stored(answer) == b"012"
 
 
 async def test_waiting_chunk_beyond_the_total_is_409(rest: RestClient) -> None:
@@ -209,7 +197,7 @@ async def test_waiting_chunk_beyond_the_total_is_409(rest: RestClient) -> None:
     answer = await rest.complete(upload_id, 3)
 
     assert_error(refused, 409, "chunk_count_mismatch")
-    assert content_of(stored(answer)) == b"abc"
+    assert await rest.stored(answer) == b"abc"
 
 
 async def test_other_total_after_completion_is_409(rest: RestClient) -> None:
@@ -220,7 +208,7 @@ async def test_other_total_after_completion_is_409(rest: RestClient) -> None:
 
     assert refused.status == 409
     assert refused.json()["status"] == "error"
-    assert content_of(stored(answer)) == b"ab"
+    assert await rest.stored(answer) == b"ab"
 
 
 async def test_other_file_id_is_409(rest: RestClient) -> None:
@@ -233,7 +221,7 @@ async def test_other_file_id_is_409(rest: RestClient) -> None:
 
     assert_error(refused, 409, "id_mismatch")
     assert_error(after, 409, "id_mismatch")
-    assert stored(answer) == rest.server.final("42", 123, "audio.mp3")
+    assert told(answer) == rest.server.location("42", 123, "audio.mp3")
 
 
 @pytest.mark.parametrize("file_id", NOT_A_FILE_ID)
@@ -325,7 +313,7 @@ async def test_complete_while_a_chunk_is_still_coming_names_it_or_waits(rest: Re
 
     assert early.status in {200, 409}
     assert chunk.status == 200
-    assert content_of(stored(answer)) == b"start" + content
+    assert await rest.stored(answer) == b"start" + content
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -351,7 +339,7 @@ async def test_complete_does_not_wait_for_a_stalled_chunk(rest: RestClient, inde
     assert_error(refused, 409, "missing_chunks")
     assert {chunk.status for chunk in chunks} == {200}
     assert took < 4
-    assert content_of(stored(answer)) == b"01"[: index + 1]
+    assert await rest.stored(answer) == b"01"[: index + 1]
 
 
 # --- where files end --------------------------------------------------------------------------
@@ -366,7 +354,7 @@ async def test_nothing_temporary_is_left(rest: RestClient) -> None:
     await rest.form(chunk_form(upload_id, 1, marker)[:-6])
     await rest.complete(upload_id, 3)
 
-    assert files_holding(rest.server.root, marker) == ["final/42/123/audio.mp3"]
+    assert await rest.server.holding(marker) == ["42/123/audio.mp3"]
 
 
 async def test_each_user_and_file_id_has_its_folder(rest: RestClient) -> None:
@@ -376,7 +364,7 @@ async def test_each_user_and_file_id_has_its_folder(rest: RestClient) -> None:
     await rest.uploaded(b"b", file_id=2)
     await other.uploaded(b"c", file_id=1)
 
-    assert files_below(rest.server.root / "final") == [
+    assert [*await rest.server.finished()] == [
         "42/1/audio.mp3",
         "42/2/audio.mp3",
         "7/1/audio.mp3",
@@ -388,7 +376,7 @@ async def test_two_names_under_one_file_id_are_two_files(rest: RestClient) -> No
     await rest.uploaded(b"a", name="a.mp3")
     await rest.uploaded(b"b", name="b.mp3")
 
-    assert files_below(rest.server.root / "final") == ["42/123/a.mp3", "42/123/b.mp3"]
+    assert [*await rest.server.finished()] == ["42/123/a.mp3", "42/123/b.mp3"]
     assert len(await rest.files()) == 2
 
 
@@ -397,7 +385,7 @@ async def test_finishing_the_same_place_again_replaces_the_file(rest: RestClient
     on every verb."""
     older = await rest.uploaded(b"older")
     newer = await rest.uploaded(b"newer!")
-    path = rest.server.final("42", 123, "audio.mp3")
+    location = rest.server.location("42", 123, "audio.mp3")
     statuses = [
         (await rest.complete(older, 1)).status,
         (await rest.chunk(older, 0, b"older")).status,
@@ -406,8 +394,8 @@ async def test_finishing_the_same_place_again_replaces_the_file(rest: RestClient
     ]
 
     assert set(statuses) <= {404, 410}
-    assert content_of(path) == b"newer!"
-    assert await rest.files() == [str(path)]
+    assert await rest.fetched(location) == b"newer!"
+    assert await rest.files() == [location]
     assert (await rest.tus("GET", newer)).body == b"newer!"
 
 
@@ -418,9 +406,9 @@ async def test_deleting_the_older_upload_keeps_the_newer_file(rest: RestClient) 
     await rest.delete(older[0])
     await rest.tus("DELETE", older[1])
 
-    path = rest.server.final("42", 123, "audio.mp3")
-    assert content_of(path) == b"newer!"
-    assert await rest.files() == [str(path)]
+    location = rest.server.location("42", 123, "audio.mp3")
+    assert await rest.fetched(location) == b"newer!"
+    assert await rest.files() == [location]
     assert (await rest.complete(newer, 1)).status == 200
 
 
@@ -428,13 +416,13 @@ async def test_replacement_is_atomic(rest: RestClient) -> None:
     """…replaces atomically: whoever opens the file sees one whole version at any moment."""
     versions = [bytes([letter]) * 500_000 for letter in b"abcdef"]
     await rest.uploaded(versions[0])
-    path = rest.server.final("42", 123, "audio.mp3")
+    location = rest.server.location("42", 123, "audio.mp3")
     seen: set[bytes] = set()
     over = asyncio.Event()
 
     async def watch() -> None:
         while not over.is_set():
-            seen.add(await asyncio.to_thread(content_of, path))
+            seen.add(await rest.fetched(location))
 
     watcher = asyncio.create_task(watch())
     for version in versions[1:]:
@@ -443,7 +431,7 @@ async def test_replacement_is_atomic(rest: RestClient) -> None:
     await watcher
 
     assert seen <= set(versions)
-    assert content_of(path) == versions[-1]
+    assert await rest.fetched(location) == versions[-1]
 
 
 async def test_two_uploads_finishing_at_one_place_at_once(rest: RestClient) -> None:
@@ -455,13 +443,13 @@ async def test_two_uploads_finishing_at_one_place_at_once(rest: RestClient) -> N
     answers = await asyncio.gather(*(rest.complete(upload_id, 1) for upload_id in uploads))
     again = [await rest.complete(upload_id, 1) for upload_id in uploads]
 
-    path = rest.server.final("42", 123, "audio.mp3")
+    location = rest.server.location("42", 123, "audio.mp3")
     assert 200 in {answer.status for answer in answers}
     assert {answer.status for answer in answers} <= {200, 404, 410}
     assert sorted(answer.status for answer in again) in [[200, 404], [200, 410]]
     winner = [answer.status for answer in again].index(200)
-    assert content_of(path) == contents[winner]
-    assert await rest.files() == [str(path)]
+    assert await rest.fetched(location) == contents[winner]
+    assert await rest.files() == [location]
 
 
 # --- names ------------------------------------------------------------------------------------
@@ -495,10 +483,10 @@ async def test_harmless_name_stays_byte_for_byte(rest: RestClient, name: str) ->
     await rest.chunk(upload_id, 0, b"x")
     answer = await rest.complete(upload_id, 1)
 
-    path = rest.server.final("42", 123, name)
-    assert stored(answer) == path
-    assert names_in(path.parent) == [os.fsencode(name)]
-    assert await rest.files() == [str(path)]
+    location = rest.server.location("42", 123, name)
+    assert told(answer) == location
+    assert await rest.server.finished() == {f"42/123/{name}": 1}
+    assert await rest.files() == [location]
 
 
 HARMFUL = [
@@ -546,20 +534,21 @@ async def test_any_name_ends_inside_its_folder(rest: RestClient, name: str) -> N
     listed, downloaded, deleted."""
     upload_id = await rest.init(name=name)
     chunked = await rest.chunk(upload_id, 0, b"content")
-    path = stored(await rest.complete(upload_id, 1))
+    location = told(await rest.complete(upload_id, 1))
     listed = await rest.files()
-    content = content_of(path)
+    content = await rest.fetched(location)
     downloaded = await rest.tus("GET", upload_id)
     deleted = await rest.delete(upload_id)
 
     assert chunked.status == 200
-    assert path.parent == rest.server.root / "final" / "42" / "123"
-    assert is_safe(path.name)
-    assert listed == [str(path)]
+    folder, _, filename = rest.server.store.named_by(location).rpartition("/")
+    assert folder == "42/123"
+    assert is_safe(filename)
+    assert listed == [location]
     assert content == b"content"
     assert (downloaded.status, downloaded.body) == (200, b"content")
     assert deleted.status == 200
-    assert not exists(path)
+    assert await rest.server.finished() == {}
 
 
 @pytest.mark.parametrize(
@@ -577,26 +566,23 @@ async def test_long_name_is_shortened_and_stays_readable(
     keeps its beginning and its extension."""
     upload_id = await rest.init(name=name)
     await rest.chunk(upload_id, 0, b"x")
-    path = stored(await rest.complete(upload_id, 1))
+    location = told(await rest.complete(upload_id, 1))
 
-    assert path.name.startswith(beginning)
-    assert path.name.endswith(".mp3")
-    assert 100 < len(os.fsencode(path.name)) <= 255
+    filename = rest.server.store.named_by(location).rpartition("/")[2]
+    assert filename.startswith(beginning)
+    assert filename.endswith(".mp3")
+    assert 100 < len(filename.encode()) <= 255
 
 
 async def test_readable_part_of_a_harmful_name_is_kept(rest: RestClient) -> None:
     """Names are made safe and stay readable."""
     upload_id = await rest.init(name="../../日本語\n1.mp3")
     await rest.chunk(upload_id, 0, b"x")
-    path = stored(await rest.complete(upload_id, 1))
+    location = told(await rest.complete(upload_id, 1))
 
-    assert "日本語" in path.name
-    assert path.name.endswith("1.mp3")
-
-
-def names_in(folder: Path) -> list[bytes]:
-    """The names in a folder as the medium holds them."""
-    return sorted(os.listdir(os.fsencode(folder)))
+    filename = rest.server.store.named_by(location).rpartition("/")[2]
+    assert "日本語" in filename
+    assert filename.endswith("1.mp3")
 
 
 def is_safe(name: str) -> bool:

@@ -12,12 +12,9 @@ from tests.conformance.rest.client import (
     RestClient,
     assert_error,
     chunk_form,
-    content_of,
-    exists,
-    files_below,
-    files_holding,
 )
 from tests.conformance.rest.malformed import BAD_JSON
+from tests.servers import taken
 
 MARKER = b"bytes to look for"
 
@@ -38,14 +35,14 @@ async def test_answer_is_exactly_the_documented_one(rest: RestClient) -> None:
 async def test_finished_file_is_gone(rest: RestClient) -> None:
     """Deleting a finished upload deletes its file and its place in the listing."""
     upload_id = await rest.uploaded(MARKER)
-    path = rest.server.final("42", 123, "audio.mp3")
-    was_there = exists(path)
+    location = rest.server.location("42", 123, "audio.mp3")
+    was_there = await rest.server.fetch(location) == MARKER
     await rest.delete(upload_id)
 
     assert was_there
-    assert not exists(path)
+    assert await rest.server.fetch(location) is None
     assert await rest.files() == []
-    assert files_holding(rest.server.root, MARKER) == []
+    assert await rest.server.holding(MARKER) == []
 
 
 async def test_unfinished_upload_is_gone(rest: RestClient) -> None:
@@ -53,12 +50,12 @@ async def test_unfinished_upload_is_gone(rest: RestClient) -> None:
     upload_id = await rest.init()
     await rest.chunk(upload_id, 0, MARKER)
     await rest.chunk(upload_id, 5, MARKER)
-    was_there = files_holding(rest.server.root, MARKER)
+    was_there = await rest.server.holding(MARKER)
     answer = await rest.delete(upload_id)
 
     assert was_there
     assert answer.status == 200
-    assert files_holding(rest.server.root, MARKER) == []
+    assert await rest.server.holding(MARKER) == []
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -75,7 +72,7 @@ async def test_deleted_upload_is_gone_on_every_endpoint(rest: RestClient, finish
 
     assert {answer.status for answer in answers + verbs} <= {404, 410}
     assert {answer.json()["code"] for answer in answers} <= {"not_found", "expired"}
-    assert not exists(rest.server.final("42", 123, "audio.mp3"))
+    assert await rest.server.file("42", 123, "audio.mp3") is None
 
 
 async def test_other_files_stay(rest: RestClient) -> None:
@@ -88,7 +85,7 @@ async def test_other_files_stay(rest: RestClient) -> None:
     completed = await rest.complete(unfinished, 1, 124)
 
     assert completed.status == 200
-    assert files_below(rest.server.root / "final") == ["42/123/b.mp3", "42/124/audio.mp3"]
+    assert [*await rest.server.finished()] == ["42/123/b.mp3", "42/124/audio.mp3"]
 
 
 async def test_place_can_be_used_again(rest: RestClient) -> None:
@@ -96,7 +93,7 @@ async def test_place_can_be_used_again(rest: RestClient) -> None:
     await rest.delete(await rest.uploaded(b"first"))
     await rest.uploaded(b"second")
 
-    assert content_of(rest.server.final("42", 123, "audio.mp3")) == b"second"
+    assert await rest.server.file("42", 123, "audio.mp3") == b"second"
 
 
 async def test_parallel_deletions_of_one_upload(rest: RestClient) -> None:
@@ -122,9 +119,7 @@ async def test_stalled_chunk_does_not_hold_up_a_deletion(rest: RestClient) -> No
         + whole[:100_000]
     )
     await writer.drain()
-    async with asyncio.timeout(10):
-        while not files_holding(rest.server.root, MARKER):
-            await rest.listing()
+    await taken(writer)
     began = time.monotonic()
     answer = await rest.delete(upload_id)
     took = time.monotonic() - began
@@ -138,7 +133,7 @@ async def test_stalled_chunk_does_not_hold_up_a_deletion(rest: RestClient) -> No
     assert answer.status == 200
     assert took < 3
     assert not ending.startswith(b"HTTP/1.1 200")
-    assert files_holding(rest.server.root, MARKER) == []
+    assert await rest.server.holding(MARKER) == []
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -152,7 +147,7 @@ async def test_deletion_beside_a_chunk_leaves_nothing(rest: RestClient, index: i
 
         assert deleted.status == 200
         assert chunk.status in {200, 404, 410, 503}
-    assert files_holding(rest.server.root, MARKER) == []
+    assert await rest.server.holding(MARKER) == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +171,7 @@ async def test_another_users_upload_is_like_an_unknown_one(rest: RestClient) -> 
 
     assert_error(foreign, 404, "not_found")
     assert foreign.body == unknown.body
-    assert content_of(rest.server.final("42", 123, "audio.mp3")) == b"x"
+    assert await rest.server.file("42", 123, "audio.mp3") == b"x"
 
 
 @pytest.mark.parametrize("upload_id", [1, None, True, [], {}, 1.5])

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.conformance.rest.client import RestClient, assert_error, files_below
+from tests.conformance.rest.client import RestClient, assert_error
 from tests.conformance.rest.malformed import BAD_JSON, NOT_A_FILE_ID
 
 
@@ -88,8 +88,8 @@ async def test_file_id_zero_is_a_file_id(rest: RestClient) -> None:
     await rest.chunk(upload_id, 0, b"x")
     answer = await rest.complete(upload_id, 1, 0)
 
-    path = rest.server.final("42", 0, "audio.mp3")
-    assert answer.data == {"file_path_on_upload_service": str(path)}
+    location = rest.server.location("42", 0, "audio.mp3")
+    assert answer.data == {"file_path_on_upload_service": location}
 
 
 @pytest.mark.parametrize("name", ["7", "true", "null", '["a"]', '{"a": 1}'])
@@ -144,11 +144,11 @@ async def test_half_a_surrogate_is_400_or_a_file_that_can_be_finished(rest: Rest
 
 async def test_refused_init_leaves_nothing(rest: RestClient) -> None:
     """A refused init creates no upload."""
-    before = files_below(rest.server.root)
+    before = await rest.server.store.everything()
     answer = await rest.post("/upload/init", {"main_service_file_id": -1})
 
     assert answer.status == 400
-    assert files_below(rest.server.root) == before
+    assert await rest.server.store.everything() == before
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])

@@ -22,7 +22,7 @@ async def test_list_is_exactly_the_documented_one(rest: RestClient) -> None:
     upload_id = await rest.uploaded(b"hello ", b"world", name="héllo.mp3")
     answer = await rest.listing()
 
-    path = str(rest.server.final("42", 123, "héllo.mp3"))
+    path = rest.server.location("42", 123, "héllo.mp3")
     uploads = answer.json()["uploads"]
     assert isinstance(uploads, list)
     (upload,) = uploads
@@ -47,7 +47,7 @@ async def test_unfinished_uploads_are_not_listed(rest: RestClient) -> None:
     await rest.create({"Upload-Length": "5"})
     await rest.uploaded(b"x", file_id=3)
 
-    assert await rest.files() == [str(rest.server.final("42", 3, "audio.mp3"))]
+    assert await rest.files() == [rest.server.location("42", 3, "audio.mp3")]
 
 
 async def test_only_own_files_are_listed(rest: RestClient) -> None:
@@ -58,7 +58,7 @@ async def test_only_own_files_are_listed(rest: RestClient) -> None:
         await client.uploaded(b"x", name=f"of {client.user}.mp3")
     listings = [await client.files() for client in clients]
 
-    expected = [[str(rest.server.final(user, 123, f"of {user}.mp3"))] for user in users]
+    expected = [[rest.server.location(user, 123, f"of {user}.mp3")] for user in users]
     assert listings == expected
 
 
@@ -82,8 +82,8 @@ async def test_files_of_both_faces_are_listed(rest: RestClient) -> None:
     paths = sorted(str(path) for path in await rest.files())
 
     assert paths == [
-        str(rest.server.final("42", 1, "audio.mp3")),
-        str(rest.server.final("42", 2, "tus ü.mp3")),
+        rest.server.location("42", 1, "audio.mp3"),
+        rest.server.location("42", 2, "tus ü.mp3"),
     ]
 
 
@@ -102,7 +102,7 @@ async def test_partial_uploads_are_not_files(rest: RestClient) -> None:
     )
 
     assert before == []
-    assert await rest.files() == [str(rest.server.final("42", final, "final.txt"))]
+    assert await rest.files() == [rest.server.location("42", final, "final.txt")]
 
 
 async def test_listing_while_files_come_and_go(rest: RestClient) -> None:
@@ -139,4 +139,4 @@ async def test_query_and_body_change_nothing(rest: RestClient) -> None:
 
 def paths(server: Address, file_ids: range) -> list[str]:
     """Where files of these ids end."""
-    return [str(server.final("42", file_id, "audio.mp3")) for file_id in file_ids]
+    return [server.location("42", file_id, "audio.mp3") for file_id in file_ids]

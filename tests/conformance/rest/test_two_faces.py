@@ -1,7 +1,6 @@
 """One upload seen from REST and from tus (design.md 1.4, last bullet; 1.8)."""
 
 from base64 import b64encode
-from pathlib import Path
 
 import pytest
 
@@ -9,9 +8,6 @@ from tests.conformance.rest.client import (
     CHUNK_STORED,
     RestClient,
     assert_error,
-    content_of,
-    exists,
-    files_holding,
 )
 
 
@@ -23,9 +19,7 @@ def metadata(name: str = "audio.mp3", file_id: int = 123) -> str:
 
 async def finished(rest: RestClient, upload_id: str, total: int) -> bytes:
     """Complete an upload over REST and return what was stored."""
-    answer = await rest.complete(upload_id, total)
-    assert answer.status == 200, answer.body
-    return content_of(Path(str(answer.data["file_path_on_upload_service"])))
+    return await rest.stored(await rest.complete(upload_id, total))
 
 
 # --- a REST session on the tus face -----------------------------------------------------------
@@ -179,10 +173,10 @@ async def test_length_declared_over_tus_completes_a_session(rest: RestClient) ->
     listed = await rest.files()
     answer = await rest.complete(upload_id, 2)
 
-    path = rest.server.final("42", 123, "audio.mp3")
-    assert listed == [str(path)]
-    assert answer.data == {"file_path_on_upload_service": str(path)}
-    assert content_of(path) == b"hello world"
+    location = rest.server.location("42", 123, "audio.mp3")
+    assert listed == [location]
+    assert answer.data == {"file_path_on_upload_service": location}
+    assert await rest.fetched(location) == b"hello world"
 
 
 async def test_session_deleted_over_tus_is_gone_over_rest(rest: RestClient) -> None:
@@ -196,7 +190,7 @@ async def test_session_deleted_over_tus_is_gone_over_rest(rest: RestClient) -> N
 
     assert deleted.status == 204
     assert {answer.status for answer in answers} <= {404, 410}
-    assert files_holding(rest.server.root, marker) == []
+    assert await rest.server.holding(marker) == []
 
 
 async def test_patch_does_not_change_a_finished_session(rest: RestClient) -> None:
@@ -205,7 +199,7 @@ async def test_patch_does_not_change_a_finished_session(rest: RestClient) -> Non
     answer = await rest.patch(upload_id, 5, b" world")
 
     assert answer.status in {400, 403, 409, 413}
-    assert content_of(rest.server.final("42", 123, "audio.mp3")) == b"hello"
+    assert await rest.server.file("42", 123, "audio.mp3") == b"hello"
 
 
 # --- a tus upload over REST -------------------------------------------------------------------
@@ -218,9 +212,9 @@ async def test_deferred_tus_upload_takes_chunks(rest: RestClient) -> None:
     await rest.chunk(upload_id, 0, b"hello ")
     answer = await rest.complete(upload_id, 2)
 
-    path = rest.server.final("42", 123, "audio.mp3")
-    assert answer.data == {"file_path_on_upload_service": str(path)}
-    assert content_of(path) == b"hello world"
+    location = rest.server.location("42", 123, "audio.mp3")
+    assert answer.data == {"file_path_on_upload_service": location}
+    assert await rest.fetched(location) == b"hello world"
 
 
 async def test_deferred_tus_upload_that_has_bytes_takes_chunks(rest: RestClient) -> None:
@@ -240,15 +234,15 @@ async def test_complete_on_a_full_tus_upload_answers_its_path(rest: RestClient) 
     await rest.patch(upload_id, 6, b"world")
     answers = [await rest.complete(upload_id, 1) for _ in range(2)]
 
-    path = rest.server.final("42", 123, "audio.mp3")
+    location = rest.server.location("42", 123, "audio.mp3")
     assert [a.json() for a in answers] == [
         {
             "status": "success",
             "message": "File upload completed.",
-            "data": {"file_path_on_upload_service": str(path)},
+            "data": {"file_path_on_upload_service": location},
         }
     ] * 2
-    assert content_of(path) == b"hello world"
+    assert await rest.fetched(location) == b"hello world"
 
 
 async def test_complete_on_an_unfinished_tus_upload_is_409(rest: RestClient) -> None:
@@ -262,7 +256,7 @@ async def test_complete_on_an_unfinished_tus_upload_is_409(rest: RestClient) -> 
     assert refused.status == 409
     assert refused.json()["status"] == "error"
     assert answer.status == 200
-    assert content_of(rest.server.final("42", 123, "audio.mp3")) == b"hello world"
+    assert await rest.server.file("42", 123, "audio.mp3") == b"hello world"
 
 
 async def test_id_mismatch_of_a_tus_upload_is_409(rest: RestClient) -> None:
@@ -280,7 +274,7 @@ async def test_tus_upload_without_a_file_id_is_filed_under_its_own(rest: RestCli
     upload_id = await rest.create({"Upload-Length": "1", "Upload-Metadata": f"name {name}"})
     await rest.patch(upload_id, 0, b"x")
 
-    assert content_of(rest.server.final("42", upload_id, "a.txt")) == b"x"
+    assert await rest.server.file("42", upload_id, "a.txt") == b"x"
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -292,12 +286,12 @@ async def test_tus_upload_can_be_deleted_over_rest(rest: RestClient, full: bool)
     answer = await rest.delete(upload_id)
     head = await rest.tus("HEAD", upload_id)
 
-    path = rest.server.final("42", 123, "audio.mp3")
-    assert listed == ([str(path)] if full else [])
+    location = rest.server.location("42", 123, "audio.mp3")
+    assert listed == ([location] if full else [])
     assert answer.status == 200
     assert head.status in {404, 410}
     assert await rest.files() == []
-    assert not exists(path)
+    assert await rest.server.fetch(location) is None
 
 
 async def test_the_same_place_over_the_other_face_is_replaced(rest: RestClient) -> None:
@@ -307,10 +301,10 @@ async def test_the_same_place_over_the_other_face_is_replaced(rest: RestClient) 
     await rest.patch(newer, 0, b"over tus")
     gone = await rest.complete(older, 1)
 
-    path = rest.server.final("42", 123, "audio.mp3")
+    location = rest.server.location("42", 123, "audio.mp3")
     assert gone.status in {404, 410}
-    assert content_of(path) == b"over tus"
-    assert await rest.files() == [str(path)]
+    assert await rest.fetched(location) == b"over tus"
+    assert await rest.files() == [location]
 
 
 async def test_another_users_upload_is_unknown_on_the_other_face(rest: RestClient) -> None:

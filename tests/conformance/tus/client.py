@@ -4,19 +4,17 @@ import asyncio
 import base64
 import hashlib
 import io
-import os
 import random
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from tests.servers import Address
+from tests.servers import Address, taken
 
 OCTETS = "application/offset+octet-stream"
 
@@ -272,42 +270,23 @@ async def begun_patch(
 async def stalled_patch(
     tus: Tus, url: str, offset: int, size: int, sent: bytes
 ) -> AsyncIterator[Connection]:
-    """A PATCH of `size` bytes that fell silent after `sent`, which is on the disk already."""
+    """A PATCH of `size` bytes that fell silent after `sent`, which the server has taken."""
     async with begun_patch(tus, url, offset, size) as connection:
-        before = stored_bytes(tus.address.root)
         await connection.send(sent)
-        await until(lambda: stored_bytes(tus.address.root) >= before + len(sent))
+        await taken(connection.writer)
         yield connection
 
 
-async def until(done: Callable[[], bool], within: float = 5.0) -> None:
-    """Return as soon as `done()`; fails after `within` seconds."""
+async def until_smaller(address: Address, size: int, within: float = 10.0) -> None:
+    """Return as soon as less than `size` bytes are stored; fails after `within` seconds."""
     async with asyncio.timeout(within):
-        while not done():  # noqa: ASYNC110 - files have no event to wait for
+        while await address.size() >= size:  # noqa: ASYNC110 - storages tell nobody
             await asyncio.sleep(0.01)
 
 
-def stored_bytes(root: Path) -> int:
-    """Sizes of all files below a folder, in bytes."""
-    total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            try:
-                total += os.lstat(Path(folder) / name).st_size
-            except FileNotFoundError:
-                continue
-    return total
-
-
-def is_stored(content: bytes, root: Path) -> bool:
-    """Whether any file below a folder holds these bytes."""
-    files = [path for path in root.rglob("*") if path.is_file()]
-    return any(content in path.read_bytes() for path in files)
-
-
-def finished_files(root: Path) -> list[Path]:
-    """The files that a client can have finished, of all users."""
-    return sorted(path for path in (root / "final").rglob("*") if path.is_file())
+def filenames(names: Iterable[str]) -> list[str]:
+    """The last part of every name."""
+    return [name.rpartition("/")[2] for name in names]
 
 
 async def pieces(*blocks: bytes) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from tests.conformance.tus.client import (
     OCTETS,
     Tus,
     content_of,
-    finished_files,
+    filenames,
     metadata,
 )
 from tests.conformance.tus.conftest import MakeTus
@@ -60,7 +60,7 @@ async def test_t89_a_partial_upload_is_no_file(tus: Tus) -> None:
     head = await tus.head(url)
 
     assert head.headers["Upload-Offset"] == head.headers["Upload-Length"] == "5"
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
     assert await tus.listed() == []
 
 
@@ -70,7 +70,7 @@ async def test_t89_a_partial_upload_with_its_bytes(tus: Tus) -> None:
     answer = await tus.post({"Upload-Length": "5", "Content-Type": OCTETS, **PARTIAL}, b"hello")
 
     assert (answer.status, answer.headers["Upload-Offset"]) == (201, "5")
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t90_the_final_upload_is_the_parts_in_order(tus: Tus) -> None:
@@ -98,9 +98,8 @@ async def test_t90_the_final_upload_is_a_file(tus: Tus) -> None:
     answer = await tus.post({**final_of(tus, *parts), **metadata(filename="a.txt")})
 
     upload_id = answer.headers["Location"].rpartition("/")[2]
-    final = tus.address.final("42", upload_id, "a.txt")
-    assert final.read_bytes() == b"helloworld!"
-    assert await tus.listed() == [str(final)]
+    assert await tus.address.file("42", upload_id, "a.txt") == b"helloworld!"
+    assert await tus.listed() == [tus.address.location("42", upload_id, "a.txt")]
 
 
 async def test_t90_one_part_is_enough(tus: Tus) -> None:
@@ -134,7 +133,7 @@ async def test_t91_a_final_upload_has_no_length_of_its_own(tus: Tus) -> None:
 
     assert answer.status == 400
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t91_a_final_upload_has_no_deferred_length(tus: Tus) -> None:
@@ -170,7 +169,7 @@ async def test_t94_metadata_of_parts_is_not_inherited(tus: Tus) -> None:
 
     head = await tus.head(tus.url(answer.headers["Location"]))
     assert "upload-metadata" not in head.words
-    assert [file.name for file in finished_files(tus.address.root)] != ["part.txt"]
+    assert filenames(await tus.address.finished()) != ["part.txt"]
 
 
 async def test_t94_metadata_of_the_final_upload_counts(tus: Tus) -> None:
@@ -183,7 +182,7 @@ async def test_t94_metadata_of_the_final_upload_counts(tus: Tus) -> None:
 
     head = await tus.head(tus.url(answer.headers["Location"]))
     assert head.headers["Upload-Metadata"] == whole["Upload-Metadata"]
-    assert [file.name for file in finished_files(tus.address.root)] == ["whole.txt"]
+    assert filenames(await tus.address.finished()) == ["whole.txt"]
 
 
 async def test_t95_a_part_may_appear_twice(tus: Tus) -> None:
@@ -348,7 +347,7 @@ async def test_t98_a_final_upload_takes_no_bytes(tus: Tus) -> None:
 
     assert answer.status in {400, 403}
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 @pytest.mark.parametrize(
@@ -379,7 +378,7 @@ async def test_t98_a_malformed_upload_concat_is_refused(tus: Tus, value: str) ->
 
     assert answer.status in {400, 404}
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t99_more_than_the_limit_in_sum_is_refused(make_tus: MakeTus) -> None:
@@ -391,7 +390,7 @@ async def test_t99_more_than_the_limit_in_sum_is_refused(make_tus: MakeTus) -> N
 
     assert answer.status == 413
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t99_exactly_the_limit_in_sum_works(make_tus: MakeTus) -> None:

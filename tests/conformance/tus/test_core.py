@@ -8,7 +8,6 @@ from tests.conformance.tus.client import (
     Headers,
     Tus,
     checksum,
-    finished_files,
     parse,
 )
 from tests.conformance.tus.conftest import MakeTus
@@ -99,7 +98,7 @@ async def test_t3_post_of_another_version_creates_nothing(tus: Tus) -> None:
     assert "1.0.0" in names(answer.headers["Tus-Version"])
     assert "location" not in answer.words
     assert await tus.listed() == []
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t3_delete_of_another_version_deletes_nothing(tus: Tus) -> None:

@@ -9,7 +9,7 @@ from tests.conformance.tus.client import (
     base64_of,
     chunked,
     connected,
-    finished_files,
+    filenames,
     metadata,
 )
 from tests.conformance.tus.conftest import MakeTus
@@ -148,7 +148,7 @@ async def test_t45_an_upload_without_a_length_is_not_complete(tus: Tus) -> None:
     await tus.patch(url, 0, b"hello")
 
     assert (await tus.get(url)).status >= 400
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 @pytest.mark.parametrize("length", ["99", "101", "0", "5"])
@@ -296,7 +296,7 @@ async def test_t51_an_empty_file_is_complete_at_once(tus: Tus) -> None:
     assert answer.status == 201
     assert head.headers["Upload-Offset"] == head.headers["Upload-Length"] == "0"
     assert await tus.download(url) == b""
-    assert [path.name for path in finished_files(tus.address.root)] == ["empty.txt"]
+    assert filenames(await tus.address.finished()) == ["empty.txt"]
     assert len(await tus.listed()) == 1
 
 
@@ -384,14 +384,15 @@ async def test_t54_a_hostile_name_stays_in_its_folder(tus: Tus, name: bytes) -> 
 
     answer = await tus.get(url)
 
-    [file] = finished_files(tus.address.root)
+    [stored] = await tus.address.finished()
+    folder, _, filename = stored.rpartition("/")
     assert (answer.status, answer.body) == (200, b"hello")
     assert "set-cookie" not in answer.words
-    assert file.parent == tus.address.root / "final" / "42" / url.rpartition("/")[2]
-    assert len(file.name.encode()) <= 255
-    assert await tus.listed() == [str(file)]
+    assert folder == f"42/{url.rpartition('/')[2]}"
+    assert len(filename.encode()) <= 255
+    assert await tus.listed() == [tus.address.store.location(stored)]
     assert (await tus.delete(url)).status == 204
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 @pytest.mark.parametrize(
@@ -418,9 +419,9 @@ async def test_t54_a_harmless_name_stays_as_it_is(tus: Tus, name: str) -> None:
     """Names stay byte for byte when harmless (quotes, `%20`, `?`, any UTF-8). [T54, design 1.8]"""
     url = await tus.upload(b"hello", metadata(filename=name))
 
-    final = tus.address.final("42", url.rpartition("/")[2], name)
-    assert final.read_bytes() == b"hello"
-    assert await tus.listed() == [str(final)]
+    upload_id = url.rpartition("/")[2]
+    assert await tus.address.file("42", upload_id, name) == b"hello"
+    assert await tus.listed() == [tus.address.location("42", upload_id, name)]
 
 
 @pytest.mark.parametrize(
@@ -438,7 +439,7 @@ async def test_metadata_says_where_the_file_ends(
     id. [design 1.5]"""
     await tus.upload(b"hello", metadata(**values))
 
-    assert tus.address.final("42", file_id, filename).read_bytes() == b"hello"
+    assert await tus.address.file("42", file_id, filename) == b"hello"
 
 
 @pytest.mark.parametrize("file_id", ["../7", "/7", ".", "..", "a/b", "7\x00", ".hidden", "x" * 300])
@@ -449,9 +450,8 @@ async def test_a_hostile_file_id_stays_in_its_folder(tus: Tus, file_id: str) -> 
     answer = await tus.post({"Upload-Length": "0", **headers})
 
     assert answer.status in {201, 400}
-    for file in finished_files(tus.address.root):
-        assert file.parent.parent == tus.address.root / "final" / "42"
-    assert len(finished_files(tus.address.root)) == (answer.status == 201)
+    finished = [name.split("/") for name in await tus.address.finished()]
+    assert [(len(parts), parts[0]) for parts in finished] == [(3, "42")] * (answer.status == 201)
 
 
 async def test_the_same_place_again_is_replaced(tus: Tus) -> None:
@@ -461,10 +461,9 @@ async def test_the_same_place_again_is_replaced(tus: Tus) -> None:
 
     url = await tus.upload(b"new", headers)
 
-    final = tus.address.final("42", 123, "a.txt")
-    assert final.read_bytes() == b"new"
+    assert await tus.address.file("42", 123, "a.txt") == b"new"
     assert await tus.download(url) == b"new"
-    assert await tus.listed() == [str(final)]
+    assert await tus.listed() == [tus.address.location("42", 123, "a.txt")]
 
 
 async def test_t55_more_than_the_limit_is_refused(make_tus: MakeTus) -> None:
@@ -498,7 +497,7 @@ async def test_t56_a_body_of_another_media_type_is_not_appended(
 
     assert answer.status == 415
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)

@@ -12,10 +12,8 @@ from tests.conformance.tus.client import (
     chunked,
     connected,
     content_of,
-    finished_files,
     metadata,
     pieces,
-    stored_bytes,
 )
 from tests.conformance.tus.conftest import MakeTus
 
@@ -59,7 +57,7 @@ async def test_t60_all_bytes_come_with_the_post(tus: Tus, size: int) -> None:
     assert (answer.status, answer.headers["Upload-Offset"]) == (201, str(size))
     assert await tus.download(url) == content
     assert await tus.listed() == [
-        str(tus.address.final("42", url.rpartition("/")[2], "a.bin")),
+        tus.address.location("42", url.rpartition("/")[2], "a.bin"),
     ]
 
 
@@ -89,7 +87,7 @@ async def test_t63_a_post_that_broke_off_is_no_file(tus: Tus) -> None:
         await connection.send(tus.wire("POST", tus.address.files, headers) + b"hello")
         await connection.hang_up()
 
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
     assert await tus.listed() == []
 
 
@@ -101,7 +99,7 @@ async def test_t63_a_chunked_post_that_broke_off_is_no_file(tus: Tus) -> None:
         await connection.send(tus.wire("POST", tus.address.files, headers) + b"5\r\nhello\r\n")
         await connection.hang_up()
 
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t64_a_body_beyond_the_length_is_refused(tus: Tus) -> None:
@@ -110,7 +108,7 @@ async def test_t64_a_body_beyond_the_length_is_refused(tus: Tus) -> None:
 
     assert answer.status == 413
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t64_a_chunked_body_beyond_the_length_is_refused(tus: Tus) -> None:
@@ -122,8 +120,8 @@ async def test_t64_a_chunked_body_beyond_the_length_is_refused(tus: Tus) -> None
     )
 
     assert [answer.status for answer in answers] == [413]
-    assert stored_bytes(tus.address.root) < 2**19
-    assert {file.read_bytes() for file in finished_files(tus.address.root)} <= {b"hello"}
+    assert await tus.address.size() < 2**19
+    assert set(await tus.address.contents()) <= {b"hello"}
 
 
 async def test_t64_a_wrong_checksum_creates_nothing(tus: Tus) -> None:
@@ -131,13 +129,13 @@ async def test_t64_a_wrong_checksum_creates_nothing(tus: Tus) -> None:
     nothing is created. [T64, T75]"""
     headers = {"Upload-Length": "5", **BYTES, **checksum("sha1", b"other")}
     await tus.create(5)
-    before = stored_bytes(tus.address.root)
+    before = await tus.address.size()
 
     answer = await tus.post(headers, b"hello")
 
     assert answer.status == 460
     assert "location" not in answer.words
-    assert stored_bytes(tus.address.root) == before
+    assert await tus.address.size() == before
 
 
 async def test_t64_a_right_checksum_counts(tus: Tus) -> None:
@@ -205,7 +203,7 @@ async def test_t66_a_deferred_length_with_the_first_bytes(tus: Tus) -> None:
     url = tus.url(answer.headers["Location"])
     assert (answer.status, answer.headers["Upload-Offset"]) == (201, "5")
     assert (await tus.head(url)).headers["Upload-Defer-Length"] == "1"
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
     assert (await tus.patch(url, 5, b"", {"Upload-Length": "5"})).status == 204
     assert await tus.download(url) == b"hello"
 
@@ -251,7 +249,7 @@ async def test_t49_the_limit_holds_for_a_chunked_post_without_a_length(make_tus:
     answers = await tus.raw("POST", tus.address.files, headers, body=chunked(b"x" * 10, b"!"))
 
     assert [answer.status for answer in answers] == [413]
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t68_the_post_tells_when_the_upload_expires(tus: Tus) -> None:

@@ -16,9 +16,7 @@ from tests.conformance.tus.client import (
     checksum,
     connected,
     content_of,
-    finished_files,
-    stored_bytes,
-    until,
+    until_smaller,
 )
 from tests.conformance.tus.conftest import MakeTus
 
@@ -152,7 +150,7 @@ async def test_t70_what_the_sweeper_took_is_still_known(make_tus: MakeTus) -> No
     tus = await make_tus(UPLOAD_EXPIRES_AFTER="1s", SWEEP_INTERVAL="0.1s")
     url = await tus.create(2**20)
     await tus.patch(url, 0, content_of(2**19))
-    await until(lambda: stored_bytes(tus.address.root) < 2**19, within=10)
+    await until_smaller(tus.address, 2**19)
 
     answer = await tus.head(url)
 
@@ -195,11 +193,11 @@ async def test_t71_the_sweeper_frees_what_expired(make_tus: MakeTus) -> None:
     url = await tus.create(2**20)
     await tus.patch(url, 0, content_of(2**19))
 
-    await until(lambda: stored_bytes(tus.address.root) < 2**19, within=10)
+    await until_smaller(tus.address, 2**19)
 
     assert (await tus.head(url)).status in {404, 410}
     assert await tus.download(complete) == b"hello"
-    assert [file.read_bytes() for file in finished_files(tus.address.root)] == [b"hello"]
+    assert await tus.address.contents() == [b"hello"]
 
 
 async def test_t72_a_long_patch_does_not_expire(make_tus: MakeTus) -> None:
@@ -229,5 +227,5 @@ async def test_t72_a_post_that_broke_off_expires(make_tus: MakeTus) -> None:
         await connection.send(tus.wire("POST", tus.address.files, headers) + content)
         await connection.hang_up()
 
-    await until(lambda: stored_bytes(tus.address.root) < 2**19, within=10)
-    assert finished_files(tus.address.root) == []
+    await until_smaller(tus.address, 2**19)
+    assert await tus.address.finished() == {}

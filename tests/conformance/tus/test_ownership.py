@@ -114,5 +114,5 @@ async def test_two_users_may_use_the_same_place(tus: Tus) -> None:
     await tus.upload(b"mine", place)
     await tus.of("7").upload(b"yours", place)
 
-    assert tus.address.final("42", 1, "a.txt").read_bytes() == b"mine"
-    assert tus.address.final("7", 1, "a.txt").read_bytes() == b"yours"
+    assert await tus.address.file("42", 1, "a.txt") == b"mine"
+    assert await tus.address.file("7", 1, "a.txt") == b"yours"

@@ -8,10 +8,8 @@ from tests.conformance.tus.client import (
     Tus,
     connected,
     content_of,
-    finished_files,
     metadata,
     stalled_patch,
-    stored_bytes,
 )
 from tests.conformance.tus.scenes import unknown
 
@@ -33,7 +31,7 @@ async def test_t83_delete_of_an_unfinished_upload(tus: Tus) -> None:
     answer = await tus.delete(url)
 
     assert answer.status == 204
-    assert stored_bytes(tus.address.root) < 2**16
+    assert await tus.address.size() < 2**16
 
 
 async def test_t83_delete_of_a_complete_upload(tus: Tus) -> None:
@@ -44,8 +42,8 @@ async def test_t83_delete_of_a_complete_upload(tus: Tus) -> None:
     answer = await tus.delete(url)
 
     assert answer.status == 204
-    assert stored_bytes(tus.address.root) < 2**16
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.size() < 2**16
+    assert await tus.address.finished() == {}
     assert await tus.listed() == []
 
 
@@ -108,8 +106,8 @@ async def test_t85_delete_stops_a_running_patch(tus: Tus, size: int) -> None:
     assert answer.status == 204
     assert farewell.status == 503
     assert (await tus.head(url)).status == 410
-    assert stored_bytes(tus.address.root) < max(2**16, size // 2)
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.size() < max(2**16, size // 2)
+    assert await tus.address.finished() == {}
 
 
 async def test_t85_two_deletes_at_once(tus: Tus) -> None:
@@ -159,7 +157,7 @@ async def test_t86_a_deleted_partial_upload_cannot_be_concatenated(tus: Tus) -> 
 
     assert answer.status in {400, 404, 410}
     assert "location" not in answer.words
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}
 
 
 async def test_t86_delete_of_a_final_upload_leaves_no_file(tus: Tus) -> None:
@@ -171,4 +169,4 @@ async def test_t86_delete_of_a_final_upload_leaves_no_file(tus: Tus) -> None:
     answer = await tus.delete(final)
 
     assert answer.status == 204
-    assert finished_files(tus.address.root) == []
+    assert await tus.address.finished() == {}

@@ -16,7 +16,7 @@ from tests.uploads import UPLOAD, chunk, completed, fresh, grown
 from tusd_py.errors import NoSpace, StorageError, UploadGone, UploadNotFound
 from tusd_py.storage.local import LocalStorage
 from tusd_py.storage.record import VERSION, decode, encode
-from tusd_py.upload import Upload
+from tusd_py.upload import Partial, Upload
 
 FOLDER = Path("uploads/42")
 
@@ -35,9 +35,15 @@ async def storage(faulty: FaultyOs, tmp_path: Path) -> LocalStorage:
     return storage
 
 
-async def kept(storage: LocalStorage, data: bytes) -> Upload:
+async def assembled(storage: LocalStorage, upload: Upload) -> Upload:
+    """The upload, become a file that its record does not know yet."""
+    await storage.assemble(upload)
+    return completed(upload)
+
+
+async def kept(storage: LocalStorage, data: bytes, upload: Upload = UPLOAD) -> Upload:
     """A new full upload."""
-    upload = fresh(replace(UPLOAD, length=len(data)))
+    upload = fresh(replace(upload, length=len(data)))
     await storage.create(upload)
     async with storage.writer(upload, atomic=False) as writer:
         await writer.write(data)
@@ -78,9 +84,9 @@ async def test_a_file_lies_where_the_contract_says(storage: LocalStorage, tmp_pa
     """final/{user_id}/{file_id}/{filename}, and nothing temporary is left."""
     upload = await kept(storage, b"hello")
     await stage(storage, upload, 0, b"hello")
-    location = await storage.assemble(upload)
+    await storage.assemble(upload)
 
-    assert location == str(tmp_path / "final/42/123/audio.mp3")
+    assert await storage.location(upload) == str(tmp_path / "final/42/123/audio.mp3")
     assert [name for name in files(tmp_path) if not name.endswith(".place")] == [
         "final/42/123/audio.mp3",
         f"{FOLDER}/{upload.id}.info",
@@ -88,10 +94,44 @@ async def test_a_file_lies_where_the_contract_says(storage: LocalStorage, tmp_pa
     assert not (tmp_path / FOLDER / f"{upload.id}.chunks").exists()
 
 
+async def test_a_part_of_a_concatenation_stays_where_it_is(
+    storage: LocalStorage, tmp_path: Path, faulty: FaultyOs
+) -> None:
+    """A partial upload is no file of its own, but its bytes are on the medium when it is whole."""
+    upload = await kept(storage, b"hello", replace(UPLOAD, concat=Partial()))
+    with (tmp_path / FOLDER / f"{upload.id}.data").open("ab") as file:
+        file.write(b"unrecorded garbage")
+    await storage.assemble(upload)
+
+    assert files(tmp_path) == [f"{FOLDER}/{upload.id}.data", f"{FOLDER}/{upload.id}.info"]
+    assert (tmp_path / FOLDER / f"{upload.id}.data").read_bytes() == b"hello"
+    assert f"fsync {upload.id}.data" in faulty.calls
+
+
+async def test_an_empty_part_of_a_concatenation(storage: LocalStorage, tmp_path: Path) -> None:
+    """A partial upload without bytes has them all."""
+    upload = await storage.create(fresh(replace(UPLOAD, length=0, concat=Partial())))
+    await storage.assemble(upload)
+
+    assert (tmp_path / FOLDER / f"{upload.id}.data").read_bytes() == b""
+
+
+async def test_a_lost_part_of_a_concatenation_is_told(
+    storage: LocalStorage, tmp_path: Path
+) -> None:
+    """A partial upload whose data is gone never becomes one of no bytes."""
+    upload = await kept(storage, b"hello", replace(UPLOAD, concat=Partial()))
+    (tmp_path / FOLDER / f"{upload.id}.data").unlink()
+
+    with pytest.raises((StorageError, UploadNotFound)):
+        await storage.assemble(upload)
+    assert files(tmp_path) == [f"{FOLDER}/{upload.id}.info"]
+
+
 async def test_forgetting_leaves_no_folders(storage: LocalStorage, tmp_path: Path) -> None:
     """After the last upload of a user nothing of them is left."""
     upload = await kept(storage, b"hello")
-    done = completed(upload, await storage.assemble(upload))
+    done = await assembled(storage, upload)
     await storage.save(done)
     await storage.forget(done)
 
@@ -110,7 +150,7 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 async def test_the_owner_may_move_a_file_away(storage: LocalStorage, tmp_path: Path) -> None:
     """A file that was moved away by hand is not there any more."""
     upload = await kept(storage, b"hello")
-    done = completed(upload, await storage.assemble(upload))
+    done = await assembled(storage, upload)
     shutil.rmtree(tmp_path / "final")
 
     assert not await storage.has_file(done)
@@ -126,7 +166,7 @@ async def test_a_completion_is_on_the_medium(storage: LocalStorage, faulty: Faul
     """Data before its new name, then the folder, then the record and its folder."""
     upload = await kept(storage, b"hello")
     faulty.calls.clear()
-    await storage.save(completed(upload, await storage.assemble(upload)))
+    await storage.save(await assembled(storage, upload))
     data, claimed, moved, *folders = faulty.calls
 
     assert data == f"fsync {upload.id}.data"
@@ -237,7 +277,7 @@ async def test_a_claim_before_its_move_gives_nothing_away(
     """Killed between the claim and the move, a later upload that is deleted leaves the earlier
     file, which is its owner's again."""
     earlier = await kept(storage, b"hello")
-    done = completed(earlier, await storage.assemble(earlier))
+    done = await assembled(storage, earlier)
     await storage.save(done)
     later = await kept(storage, b"later")
     later = replace(later, length=later.offset)
@@ -251,13 +291,13 @@ async def test_a_claim_before_its_move_gives_nothing_away(
         assert [block async for block in content.read(0, 5)] == [b"hello"]
 
 
-@pytest.mark.parametrize("claim", [b"", bytes(36), None])
+@pytest.mark.parametrize("claim", [b"", bytes(36), None], ids=["empty", "zeros", "gone"])
 async def test_a_file_whose_claim_was_lost_is_found(
     claim: bytes | None, storage: LocalStorage, tmp_path: Path
 ) -> None:
     """A power failure may take the claim to a place: the record of a file is enough."""
     upload = await kept(storage, b"hello")
-    done = completed(upload, await storage.assemble(upload))
+    done = await assembled(storage, upload)
     [path] = (tmp_path / FOLDER).glob("*.place")
     if claim is None:
         path.unlink()
@@ -300,6 +340,24 @@ async def test_a_cancelled_commit_is_a_commit_or_none(
     async with storage.open(stored) as content:
         data = b"".join([block async for block in content.read(0, content.size)])
     assert data == b"hello world"[: stored.offset]
+
+
+# --- comparing
+
+
+@pytest.mark.parametrize(
+    ("start", "data"), [(0, b"hello"), (0, b"he"), (2, b"llo"), (1, b"ell"), (5, b"")]
+)
+async def test_stored_bytes_are_compared_by_digest(
+    start: int, data: bytes, storage: LocalStorage
+) -> None:
+    """PATCHed bytes can be compared with a REST chunk, before and after they are a file."""
+    upload = await kept(storage, b"hello")
+    before = await storage.digests(upload, start, len(data))
+    done = await assembled(storage, upload)
+
+    assert before == (chunk(data),)
+    assert await storage.digests(done, start, len(data)) == (chunk(data),)
 
 
 # --- in company
@@ -358,7 +416,7 @@ async def test_no_descriptor_is_left_open(
         await storage.assemble(lost)
     with pytest.raises(StorageError):
         await append_to(storage, lost)
-    done = completed(upload, await storage.assemble(upload))
+    done = await assembled(storage, upload)
     async with storage.open(done) as content:
         assert [block async for block in content.read(0, 5)] == [b"hello"]
 
@@ -417,7 +475,9 @@ async def test_a_record_in_anothers_folder_is_nobodys(
         await storage.load("43", upload.id)
     with pytest.raises(UploadNotFound):
         await storage.load("42", other_id)
-    assert [each.id async for each in storage.uploads()] == [upload.id]
+    assert [each.id async for each in storage.uploads("42")] == [upload.id]
+    assert [each.id async for each in storage.uploads("43")] == []
+    assert [each.id async for each in storage.unsettled()] == [upload.id]
 
 
 async def test_a_list_leaves_out_what_cannot_be_read(
@@ -431,7 +491,8 @@ async def test_a_list_leaves_out_what_cannot_be_read(
     (folder / "note.txt").touch()
     (tmp_path / "uploads" / "file").touch()
 
-    assert [each async for each in storage.uploads()] == [upload]
+    assert [each async for each in storage.uploads(upload.owner)] == [upload]
+    assert [each async for each in storage.unsettled()] == [upload]
     assert {record.getMessage() for record in caplog.records} == {"unreadable_record"}
 
 

@@ -11,7 +11,8 @@ from aiohttp.test_utils import make_mocked_request
 from tests.handed_over import handed_over, head
 from tests.unit.test_errors import SAMPLES
 from tusd_py import errors
-from tusd_py.errors import UploadError
+from tusd_py.errors import StorageError, UploadError
+from tusd_py.storage.s3.failures import Changed, NothingThere, PartsLost, StoreError
 from tusd_py.web import errors as web_errors
 from tusd_py.web.errors import (
     STATUS,
@@ -99,10 +100,24 @@ async def answer_to(error: BaseException, method: str = "GET") -> web.StreamResp
 
 
 def test_the_contract_names_every_error() -> None:
-    """No error class is left out of the contract."""
+    """No error class is left out of the contract; a backend's own kinds are `StorageError` to all
+    others."""
     ours = {each for each in tree(UploadError) if each.__module__.startswith("tusd_py.")}
+    of_backends = {each for each in ours if each.__module__.startswith("tusd_py.storage.")}
 
-    assert ours == set(CONTRACT)
+    assert ours - of_backends == set(CONTRACT)
+    assert all(issubclass(each, StorageError) for each in of_backends)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreError("SlowDown"), PartsLost(), Changed(), NothingThere("nothing")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_client_does_not_see_which_storage_it_is(error: StorageError) -> None:
+    """Trouble with an object store has the status and the word of trouble with any storage."""
+    assert status_of(error) == CONTRACT[StorageError]
+    assert error.code == StorageError.code
 
 
 @pytest.mark.parametrize("kind", CONTRACT, ids=lambda kind: kind.__name__)

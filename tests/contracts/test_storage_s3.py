@@ -1,0 +1,201 @@
+"""The S3 storage keeps every promise of `Storage`, on a fake store and on a real one."""
+
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.storage import PROMISES, Promise, StorageUnderTest
+from tests.fakes import Fault
+from tests.faulty_os import FaultyOs, faulty_os
+from tests.moto_store import make_bucket, moto_store
+from tests.quick_s3 import hurry
+from tests.store_calls import Call, Kind
+from tests.store_proxy import SLOW_DOWN, Action, Cut, Refuse, StoreProxy, Where, store_proxy
+from tests.uploads import LIFE, NOW, fresh, grown
+from tests.weed import ACCESS_KEY, REGION, SECRET_KEY, Bucket
+from tusd_py.errors import UploadLocked
+from tusd_py.storage.s3 import open_s3
+from tusd_py.storage.s3.bucket import open_bucket
+from tusd_py.storage.s3.settings import S3Settings
+from tusd_py.storage.s3.storage import S3Storage
+from tusd_py.upload import patched
+
+MIB = 1 << 20
+
+each_promise = pytest.mark.parametrize("promise", PROMISES, ids=lambda each: each.__name__)
+
+FULL = Refuse(status=507, code="InsufficientStorage")
+
+STORE_FAULTS: dict[Fault, tuple[Action, frozenset[Kind]]] = {
+    Fault.UNREACHABLE: (Cut(where=Where.BEFORE), frozenset(Kind)),
+    Fault.RECORD: (SLOW_DOWN, frozenset({Kind.PUT})),
+    Fault.MOVE: (SLOW_DOWN, frozenset({Kind.PUT, Kind.COMPLETE, Kind.COPY})),
+    Fault.WRITE: (FULL, frozenset({Kind.PUT, Kind.PART, Kind.COPY_PART})),
+}
+"""Of the calls that put an object only those to records fail in the second case, and only the
+others in the next ones."""
+
+
+def is_hit(fault: Fault, call: Call) -> bool:
+    """Whether a call is among those that a fault is about."""
+    is_record = call.key.endswith(".info")
+    return (
+        fault is Fault.UNREACHABLE
+        or call.kind is not Kind.PUT
+        or is_record is (fault is Fault.RECORD)
+    )
+
+
+@contextmanager
+def failing(proxy: StoreProxy, disk: FaultyOs, fault: Fault) -> Iterator[None]:
+    """Let the store fail for a while; when it is full, then memory and the disk are, too."""
+    action, kinds = STORE_FAULTS[fault]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        disk.failing(fault),
+        proxy.rule(action, *kinds, also=lambda call: is_hit(fault, call)),
+    ):
+        if fault is Fault.WRITE:
+            patch.setattr("tusd_py.storage.s3.buffer.Room.take", lambda _room: None)
+        yield
+
+
+def settings(endpoint: str, name: str, spill: Path, memory: int) -> S3Settings:
+    """The settings of a storage in that bucket."""
+    return S3Settings(
+        bucket=name,
+        endpoint_url=endpoint,
+        region=REGION,
+        access_key=ACCESS_KEY,
+        secret_key=SECRET_KEY,
+        part_size=5 * MIB,
+        memory=memory,
+        presigned=None,
+        redirected=None,
+        spill=spill,
+    )
+
+
+@asynccontextmanager
+async def under_test(
+    port: int, name: str, spill: Path, monkeypatch: pytest.MonkeyPatch, *, memory: int
+) -> AsyncIterator[StorageUnderTest]:
+    """The storage in a bucket of the store that listens on a port, the proxy between them."""
+    hurry(monkeypatch)
+    disk = faulty_os(monkeypatch)
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(store_proxy(port))
+        own = settings(proxy.endpoint, name, spill, memory)
+        storage = await stack.enter_async_context(open_s3(own))
+        again = await stack.enter_async_context(open_bucket(own))
+        yield StorageUnderTest(
+            storage=storage,
+            failing=lambda fault: failing(proxy, disk, fault),
+            restarted=lambda: S3Storage(again, own),
+        )
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[int]:
+    """The port of a fake store."""
+    with moto_store() as port:
+        yield port
+
+
+@pytest.fixture
+async def on_moto(
+    moto: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StorageUnderTest]:
+    """The storage in a new bucket of the fake store, without memory for what is on its way."""
+    name = fresh().id
+    await make_bucket(moto, name)
+    async with under_test(moto, name, tmp_path / "spill", monkeypatch, memory=0) as subject:
+        yield subject
+
+
+@pytest.fixture
+async def on_weed(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StorageUnderTest]:
+    """The storage in an empty bucket of the real store."""
+    opening = under_test(
+        bucket.weed.port, bucket.name, tmp_path / "spill", monkeypatch, memory=64 * MIB
+    )
+    async with opening as subject:
+        yield subject
+
+
+@each_promise
+async def test_on_moto(promise: Promise, on_moto: StorageUnderTest) -> None:
+    """`S3Storage` keeps its promises on a store that is a fake."""
+    await promise(on_moto)
+
+
+@each_promise
+async def test_on_weed(promise: Promise, on_weed: StorageUnderTest) -> None:
+    """`S3Storage` keeps its promises on SeaweedFS."""
+    await promise(on_weed)
+
+
+# --- what only this storage can tell
+
+
+async def test_slower_writer_is_refused(on_weed: StorageUnderTest) -> None:
+    """After `UploadLocked` the commit of the other writer is the truth, and this one is of no use
+    any more."""
+    upload = await on_weed.kept(b"hello")
+    other = on_weed.restarted()
+    async with (
+        on_weed.storage.writer(upload, atomic=False) as slow,
+        other.writer(upload, atomic=False) as fast,
+    ):
+        await slow.write(b" slow")
+        await fast.write(b" and fast")
+        committed = await fast.commit(grown(upload, 9))
+        for _ in range(2):
+            with pytest.raises(UploadLocked):
+                await slow.commit(grown(upload, 5))
+
+    assert await other.load(upload.owner, upload.id) == committed
+    assert await on_weed.content(committed) == b"hello and fast"
+
+
+async def test_slower_save_is_refused(on_weed: StorageUnderTest) -> None:
+    """`save` raises `UploadLocked` when somebody replaced the record since it was loaded."""
+    upload = await on_weed.kept(b"hello")
+    saved = await on_weed.restarted().save(replace(upload, filename="fast.mp3"))
+
+    with pytest.raises(UploadLocked):
+        await on_weed.storage.save(replace(upload, filename="slow.mp3"))
+    assert await on_weed.storage.load(upload.owner, upload.id) == saved
+
+
+async def test_save_that_was_stored_already(on_weed: StorageUnderTest) -> None:
+    """The same record again is no other writer's: an answer may have been lost."""
+    upload = await on_weed.kept(b"hello")
+    await on_weed.restarted().save(replace(upload, filename="new.mp3"))
+    saved = await on_weed.storage.save(replace(upload, filename="new.mp3"))
+
+    assert await on_weed.storage.load(upload.owner, upload.id) == saved
+    assert await on_weed.content(saved) == b"hello"
+
+
+@pytest.mark.parametrize("block", [1000, 64 << 10, MIB + 1, 20 * MIB])
+@pytest.mark.parametrize("size", [5 * MIB, 10 * MIB, 12 * MIB + 7])
+async def test_blocks_of_any_size(on_weed: StorageUnderTest, size: int, block: int) -> None:
+    """How bytes come is no matter, nor in how many commits."""
+    data = random.Random(size).randbytes(size)
+    upload = await on_weed.kept(b"")
+    async with on_weed.storage.writer(upload, atomic=False) as writer:
+        for start in range(0, size, block):
+            await writer.write(data[start : start + block])
+            if start // block % 97 == 1:
+                more = min(size, start + block) - upload.offset
+                upload = await writer.commit(patched(upload, more, now=NOW, expires_after=LIFE))
+        upload = await writer.commit(grown(upload, size - upload.offset))
+
+    assert await on_weed.content(upload) == data

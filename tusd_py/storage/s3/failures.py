@@ -1,0 +1,89 @@
+"""The border to the object store: what its client raises, in our words.
+
+"Not found" means absence only where the store names what is absent; all else is a failure.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import ClientError as ConnectionTrouble
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from tusd_py.errors import NoSpace, StorageError, UploadNotFound
+
+_LOST = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"}
+_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
+_EMPTY = {"InvalidRange", "416"}
+_FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"}
+
+
+class StoreError(StorageError):
+    """The store refused or could not be reached. `reason` is its word for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The object store does not do this now ({reason}); try again later.")
+        self.reason = reason
+
+
+class AnswerBroken(StoreError):
+    """The connection broke while an answer came."""
+
+
+class PartsLost(StorageError):
+    """Parts of a multipart upload are not there any more, though they had been stored."""
+
+    def __init__(self) -> None:
+        super().__init__("The object store lost bytes of this upload; ask for the offset.")
+
+
+class Changed(StorageError):
+    """Somebody else wrote the object meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("The object was written by somebody else; try again.")
+
+
+class NothingThere(StorageError):
+    """A range was asked for of an object that has no bytes."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let what the client raises become ours."""
+    try:
+        yield
+    except ClientError as error:
+        raise _of_answer(error) from error
+    except (ResponseStreamingError, ReadTimeoutError) as error:
+        raise AnswerBroken(type(error).__name__) from error
+    except BotoCoreError as error:
+        raise StoreError(type(error).__name__) from error
+    except (ConnectionTrouble, OSError, TimeoutError) as error:
+        raise AnswerBroken(type(error).__name__) from error
+    except LookupError as error:
+        raise StoreError("that was no answer of an S3 store") from error
+
+
+def _of_answer(error: ClientError) -> StorageError | NoSpace | UploadNotFound:
+    reason = _reason(error)
+    if reason == "NoSuchKey":
+        return UploadNotFound()
+    if reason in _LOST:
+        return PartsLost()
+    if reason in _CHANGED:
+        return Changed()
+    if reason in _EMPTY:
+        return NothingThere("The object has fewer bytes than were asked for.")
+    if reason in _FULL:
+        return NoSpace()
+    return StoreError(reason)
+
+
+def _reason(error: ClientError) -> str:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "no answer")
+    return str(error.response.get("Error", {}).get("Code") or status)
