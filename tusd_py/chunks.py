@@ -19,6 +19,7 @@ from tusd_py.errors import (
     IdMismatch,
     MissingChunks,
     TooLarge,
+    UploadGone,
     UploadLocked,
     UploadNotFound,
     UploadUnfinished,
@@ -58,7 +59,11 @@ class ChunkAssembler:
                 await self._compare(upload, index, body)
                 return
             chunk = await self._stage(upload, index, body)
-        await self._after_staging(owner, upload_id, index, chunk)
+        try:
+            await self._after_staging(owner, upload_id, index, chunk)
+        except (UploadGone, UploadNotFound):  # while it was stored: then who removed it may not
+            await self._storage.unstage(upload, index)  # have seen the chunk
+            raise
 
     async def complete(
         self, owner: str, upload_id: str, *, total: int, file_id: str | None

@@ -19,7 +19,7 @@ def test_every_module_is_named() -> None:
     named = {
         name
         for row in rows(section(PAGE, "## Parts"))
-        for name in re.findall(r"`([a-z_.]+)`", row[1])
+        for name in re.findall(r"`([a-z0-9_.]+)`", row[1])
     }
 
     assert named == modules()

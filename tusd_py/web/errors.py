@@ -150,6 +150,7 @@ def finished(request: web.Request, error: UploadError, form: Format) -> web.Resp
     if request.can_read_body and not request.content.is_eof():
         response.force_close()
     if isinstance(error, errors.BodyError) and request.protocol is not None:
+        response.force_close()  # also when all of the body came: no other request follows here
         hang_up(request)
     return response
 
