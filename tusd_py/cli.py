@@ -155,6 +155,12 @@ def _kept_in(config: Config) -> str:
     return str(config.local_temp_chunk_path)
 
 
+def _folder_of_files(config: Config) -> str:
+    if config.storage_backend is Backend.S3:
+        return f"{config.s3_endpoint_url}/{config.s3_bucket_name}"
+    return f"{config.local_temp_chunk_path}/final"
+
+
 def _run(config: Config, announce: Callable[[int], None] = lambda _port: None) -> int:
     configure_logging(config.log_format, config.log_level)
     asyncio.run(serve(create_app(config), config, announce))
@@ -181,7 +187,7 @@ def _welcome(config: Config, port: int, token: str) -> str:
         f"Demo page:\n  {address}/#token={token}\n\n"
         f"Token of user {DEV_USER}, valid for a week:\n  {token}\n\n"
         f"Upload a file of 14 bytes:\n  {curl}\n\n"
-        f"It will lie in {config.local_temp_chunk_path}/final/{DEV_USER}/. Ctrl-C stops.\n"
+        f"It will lie in {_folder_of_files(config)}/{DEV_USER}/. Ctrl-C stops.\n"
     )
 
 

@@ -58,7 +58,7 @@ class Config:
     s3_endpoint_url: str | None = _setting(read.http_url, "address of the S3 store, required for s3, such as https://s3.eu-central-1.amazonaws.com", "none", None)
     s3_region_name: str | None = _setting(read.text, "S3 region, where the store has several", "none", None)
     s3_part_size: int = _setting(read.part_size, "bytes of one part of a multipart upload, 5MiB to 5GiB; larger for files that need more than 10000 of them", "8MiB", 8 << 20)
-    s3_memory: int = _setting(read.memory, "memory for parts on their way, of all uploads together; beyond it they are written to LOCAL_TEMP_CHUNK_PATH", "64MiB", 64 << 20)
+    s3_memory: int = _setting(read.memory, "memory for parts on their way, of all uploads together; beyond it they are written to LOCAL_TEMP_CHUNK_PATH", "48MiB", 48 << 20)
     s3_url_style: UrlStyle = _setting(read.url_style, "URLs of finished files: plain, or presigned, which anybody can read for S3_URL_EXPIRES", "plain", UrlStyle.PLAIN)
     s3_url_expires: timedelta = _setting(read.url_life, "life of presigned URLs, 1s to 7d", "1h", timedelta(hours=1))
     s3_download: S3Download = _setting(read.s3_download, "how a finished file is downloaded from the tus face: stream through this server, or redirect (302) to a presigned URL", "stream", S3Download.STREAM)

@@ -288,7 +288,7 @@ def test_the_defaults_of_s3() -> None:
     config = load(S3)
 
     assert config.s3_region_name is None
-    assert (config.s3_part_size, config.s3_memory) == (8 << 20, 96 << 20)
+    assert (config.s3_part_size, config.s3_memory) == (8 << 20, 48 << 20)
     assert (config.s3_url_style, config.s3_download) == (UrlStyle.PLAIN, S3Download.STREAM)
     assert config.s3_url_expires == timedelta(hours=1)
 

@@ -6,11 +6,16 @@ broke. `_current_request`, `_task_handler` and `_messages` are the way to tell
 (tests/faults/test_lingering.py and tests/unit/web/test_body.py fail when they are gone).
 """
 
+import asyncio
+
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 
 from tusd_py.web.body import BrokenFraming
 from tusd_py.web.tus_headers import VERSION
+
+RECEIVE_SIZE = 64 << 10
+"""Bytes that are taken from a socket at once."""
 
 _WHY = {
     400: "The head of the request is not valid HTTP, or a field of it is too long.",
@@ -21,6 +26,13 @@ _WHY = {
 class Connection(web.RequestHandler):
     """One connection. Its errors are one line of ours: aiohttp's quote the head, and log it, and
     a token may be in it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See aiohttp. asyncio would take four times as much at once: bytes that lie in memory, for
+        every client that sends faster than is stored."""
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = RECEIVE_SIZE
 
     def data_received(self, data: bytes) -> None:
         """See aiohttp, which keeps what broke a body for the next request: tell the body."""

@@ -23,7 +23,7 @@ from tusd_py import __version__
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage.s3 import signing
 from tusd_py.storage.s3.buffer import Sending
-from tusd_py.storage.s3.failures import AnswerBroken, NothingThere, translated
+from tusd_py.storage.s3.failures import AnswerBroken, NothingThere, told, translated
 from tusd_py.storage.s3.patience import patient
 from tusd_py.storage.s3.settings import S3Settings
 
@@ -156,7 +156,7 @@ class Bucket:
                 ContentType="application/json",
                 **condition,  # type: ignore[arg-type]  # a TypedDict cannot be unpacked by halves
             )
-            return stored["ETag"]
+            return told(stored.get("ETag"))
 
     async def put(self, key: str, body: Sending, described: Described) -> None:
         """Store an object."""
@@ -266,7 +266,7 @@ class Bucket:
                 ContentDisposition=described.disposition,
                 Metadata=described.metadata,
             )
-            return begun["UploadId"]
+            return told(begun.get("UploadId"))
 
     async def put_part(self, key: str, multipart: str, number: int, body: Sending) -> str:
         """Store a part and return its ETag. Raises `PartsLost` when the upload is not there."""
@@ -280,7 +280,7 @@ class Bucket:
                 Body=payload,
                 ContentLength=len(body),
             )
-            return stored["ETag"]
+            return told(stored.get("ETag"))
 
     async def copy_part(
         self, key: str, multipart: str, number: int, source: str, start: int, stop: int
@@ -295,7 +295,7 @@ class Bucket:
                 CopySource={"Bucket": self.name, "Key": source},
                 CopySourceRange=f"bytes={start}-{stop - 1}",
             )
-            return copied["CopyPartResult"]["ETag"]
+            return told(copied.get("CopyPartResult", {}).get("ETag"))
 
     async def parts(self, key: str, multipart: str) -> dict[int, set[str]]:
         """Number -> ETags of the parts that are stored; some stores keep several of a number.
@@ -355,7 +355,7 @@ class Bucket:
         with translated():
             answer = await self._client.get_object(Bucket=self.name, Key=key)
             async with answer["Body"] as stream:
-                return await stream.read(), answer["ETag"]
+                return await stream.read(), told(answer.get("ETag"))
 
     async def _get(
         self, key: str, start: int, stop: int, match: str | None
@@ -378,7 +378,7 @@ class Bucket:
 
 
 def _found(size: int, answer: GetObjectOutputTypeDef | HeadObjectOutputTypeDef) -> Found:
-    return Found(size=size, etag=answer["ETag"], metadata=answer["Metadata"])
+    return Found(size=size, etag=told(answer.get("ETag")), metadata=answer.get("Metadata", {}))
 
 
 async def _payload(body: Sending) -> Sending | bytes:

@@ -150,6 +150,11 @@ class Buffer:
         while self._slabs and (len(self._slabs) - 1) * self._room.slab >= size:
             self._room.give(self._slabs.pop())
 
+    async def yield_memory(self) -> None:
+        """Go to a file, so that others have the memory. Raises as `write`; nothing is lost then."""
+        if self._slabs:
+            await self._spill()
+
     def split(self, size: int) -> "Buffer":
         """Take the first bytes off into a buffer of their own: whole slabs."""
         count, odd = divmod(size, self._room.slab)

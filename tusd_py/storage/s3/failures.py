@@ -65,8 +65,13 @@ def translated() -> Iterator[None]:
         raise StoreError(type(error).__name__) from error
     except (ConnectionTrouble, OSError, TimeoutError) as error:
         raise AnswerBroken(type(error).__name__) from error
-    except LookupError as error:
-        raise StoreError("that was no answer of an S3 store") from error
+
+
+def told(value: str | None) -> str:
+    """A field that every store gives. Raises `StoreError` when this answer has none."""
+    if not value:
+        raise StoreError("that was no answer of an S3 store")
+    return value
 
 
 def _of_answer(error: ClientError) -> StorageError | NoSpace | UploadNotFound:

@@ -26,6 +26,9 @@ from tusd_py.upload import Chunk, Final, Upload
 TAIL_SECONDS = 10.0
 """A slow append stores what is no part yet so often, for the case that its server dies."""
 
+SILENT_SECONDS = 0.5
+"""A client that sent nothing for so long leaves the memory to those that do."""
+
 MAX_PIECES = 64
 """A tail of more pieces is stored again as one."""
 
@@ -71,7 +74,7 @@ class S3Writer:
             self._part_size = max(self._usual, sum(piece.size for piece in note.tail))
         self._parts = Parts(flow, note.parts)
         self._recorded = len(note.parts)
-        self._recorded_at = time.monotonic()
+        self._recorded_at = self._written_at = time.monotonic()
         self._before = note.tail
         self._tail = note.tail
         self._buffer = flow.buffer()
@@ -90,6 +93,7 @@ class S3Writer:
         if self._digest is not None:
             self._digest.update(block)
         self._position += len(block)
+        self._written_at = time.monotonic()
         while len(block) >= (room := self._limit - self._filled):
             await self._buffer.write(block[:room])
             block = block[room:]
@@ -136,6 +140,8 @@ class S3Writer:
     async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
         """See `Writer.checkpoint`: parts count once they are stored, fewer bytes now and then."""
         await self._collect()
+        if time.monotonic() - self._written_at >= SILENT_SECONDS:
+            await self._buffer.yield_memory()
         stored = len(self._parts.etags)
         if stored > self._recorded and self._part_size is not None:
             return await self._record(grown(stored * self._part_size - self._upload.offset), None)

@@ -202,6 +202,19 @@ def room_slab(buffer: Buffer) -> bytearray:
     return buffer._slabs[0]
 
 
+@pytest.mark.parametrize("size", [0, 6, 26])
+async def test_memory_can_be_left_to_others(room: Room, size: int) -> None:
+    """What a silent client sent goes to a file, whole, and more can follow."""
+    with closing(await filled(room, DATA[:size])) as buffer:
+        await buffer.yield_memory()
+        await buffer.yield_memory()
+        left = free(room)
+        await buffer.write(b"!")
+
+        assert left == MEMORY
+        assert await content(buffer) == DATA[:size] + b"!"
+
+
 # --- splitting
 
 

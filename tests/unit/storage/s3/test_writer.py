@@ -266,6 +266,24 @@ async def test_a_slow_append_goes_on(size: int, storage: S3Storage) -> None:
     assert await content(storage, upload) == DATA
 
 
+async def test_a_silent_client_leaves_the_memory_to_others(
+    storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nothing came for a while, what waits to become a part goes to a file."""
+    monkeypatch.setattr("tusd_py.storage.s3.writer.SILENT_SECONDS", 0.0)
+    upload = await created(storage)
+    async with storage.writer(upload, atomic=False) as writer:
+        await write(writer, 0, MIB)
+        held = storage._room.free
+        await writer.checkpoint(functools.partial(grown, upload))
+        left = storage._room.free
+        await write(writer, MIB, 7 * MIB)
+        upload = await writer.commit(grown(upload, 7 * MIB))
+
+    assert (held, left) == (2 * MIN_PART - MIB, 2 * MIN_PART)
+    assert await content(storage, upload) == DATA[: 7 * MIB]
+
+
 async def test_what_is_not_committed_leaves_nothing(storage: S3Storage, bucket: Bucket) -> None:
     """An append that fails gives up the multipart upload that it began."""
     upload = await created(storage)
