@@ -6,11 +6,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from aiobotocore.response import AioReadTimeoutError
 from aiohttp import ClientError as ConnectionTrouble
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ReadTimeoutError,
     ResponseStreamingError,
 )
 
@@ -31,7 +31,8 @@ class StoreError(StorageError):
 
 
 class AnswerBroken(StoreError):
-    """The connection broke while an answer came."""
+    """An answer broke off, or fell silent, after it had begun. (One that did not begin was tried
+    again by the client already.)"""
 
 
 class PartsLost(StorageError):
@@ -59,7 +60,7 @@ def translated() -> Iterator[None]:
         yield
     except ClientError as error:
         raise _of_answer(error) from error
-    except (ResponseStreamingError, ReadTimeoutError) as error:
+    except (ResponseStreamingError, AioReadTimeoutError) as error:
         raise AnswerBroken(type(error).__name__) from error
     except BotoCoreError as error:
         raise StoreError(type(error).__name__) from error

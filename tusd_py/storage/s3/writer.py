@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from xxhash import xxh3_128
 
-from tusd_py.errors import StorageError, TooLarge, UploadNotFound
+from tusd_py.errors import StorageError, TooLarge, UploadError, UploadNotFound
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import SMALL
 from tusd_py.storage.s3.buffer import Buffer, Sending
@@ -141,7 +141,8 @@ class S3Writer:
         """See `Writer.checkpoint`: parts count once they are stored, fewer bytes now and then."""
         await self._collect()
         if time.monotonic() - self._written_at >= SILENT_SECONDS:
-            await self._buffer.yield_memory()
+            with contextlib.suppress(UploadError):  # a full disk is no reason to end the append
+                await self._buffer.yield_memory()
         stored = len(self._parts.etags)
         if stored > self._recorded and self._part_size is not None:
             return await self._record(grown(stored * self._part_size - self._upload.offset), None)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import aiohttp
 import pytest
+from aiobotocore.response import AioReadTimeoutError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -21,6 +22,7 @@ from botocore.exceptions import (
 
 from tusd_py.errors import NoSpace, StorageError, UploadError, UploadNotFound
 from tusd_py.storage.s3.failures import (
+    AnswerBroken,
     Changed,
     NothingThere,
     PartsLost,
@@ -148,6 +150,23 @@ def test_our_own_words_go_through(make: Callable[[], UploadError]) -> None:
         raise error
 
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_begun"),
+    [
+        (ReadTimeoutError(endpoint_url=URL), False),
+        (AioReadTimeoutError(endpoint_url=URL), True),
+        (aiohttp.ClientPayloadError(), True),
+    ],
+    ids=["no-answer", "silent", "cut"],
+)
+def test_only_an_answer_that_had_begun_is_broken(error: Exception, is_begun: bool) -> None:
+    """Who got no answer at all has tried often enough; half an answer is asked for again."""
+    with pytest.raises(StoreError) as raised, translated():
+        raise error
+
+    assert isinstance(raised.value, AnswerBroken) == is_begun
 
 
 def test_mistakes_are_not_hidden() -> None:

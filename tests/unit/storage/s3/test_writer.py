@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import Fault
+from tests.faulty_os import faulty_os
 from tests.uploads import LIFE, NOW, UPLOAD, completed, fresh
 from tusd_py.errors import StorageError, TooLarge
 from tusd_py.interfaces import Writer
@@ -282,6 +284,24 @@ async def test_a_silent_client_leaves_the_memory_to_others(
 
     assert (held, left) == (2 * MIN_PART - MIB, 2 * MIN_PART)
     assert await content(storage, upload) == DATA[: 7 * MIB]
+
+
+async def test_a_silent_client_is_not_ended_by_a_full_disk(
+    storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no room for what it sent but in memory, it stays there."""
+    monkeypatch.setattr("tusd_py.storage.s3.writer.SILENT_SECONDS", 0.0)
+    faulty = faulty_os(monkeypatch)
+    upload = await created(storage)
+    async with storage.writer(upload, atomic=False) as writer:
+        await write(writer, 0, MIB)
+        with faulty.failing(Fault.WRITE):
+            await writer.checkpoint(functools.partial(grown, upload))
+        held = storage._room.free
+        upload = await writer.commit(grown(upload, MIB))
+
+    assert held == 2 * MIN_PART - MIB
+    assert await content(storage, upload) == DATA[:MIB]
 
 
 async def test_what_is_not_committed_leaves_nothing(storage: S3Storage, bucket: Bucket) -> None:
