@@ -19,7 +19,7 @@ VALUES = {
 }
 SEAMS = {"interfaces"}
 BEHAVIOUR = {"receiving", "finisher", "service", "chunks", "sweeper"}
-BACKENDS = {"storage", "locks", "notify"}
+BACKENDS = {"storage", "locks", "notify", "metrics"}
 FACADES = {"web"}
 ROOT = {"__main__", "app", "cli", "config", "log", "server", "tokens"}
 
@@ -44,6 +44,7 @@ HOME = {
     "jwt": {"web", "tokens"},
     "cryptography": {"web", "tokens", "setting_types"},
     "dotenv": {"config"},
+    "prometheus_client": {"metrics"},
     "aiofiles": {"storage", "web"},
     "xxhash": {"receiving", "storage"},
 }

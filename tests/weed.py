@@ -118,7 +118,8 @@ class Weed:
 
     def empty(self, bucket: str) -> None:
         """Take away all that a bucket holds: its folder in the file system below S3. Now and then
-        it is taken off the disk, too."""
+        it is taken off the disk, too: with the volumes themselves, in less than a second (a vacuum
+        takes five, and ten where the disk is slow)."""
         with self._connection("filer") as connection:
             while entries := self._entries(connection, f"/buckets/{bucket}/"):
                 for path in entries:
@@ -127,9 +128,9 @@ class Weed:
                         assert response.status == 204, response.read()
         if sum(path.stat().st_size for path in self.folder.glob("*.dat")) > LITTER:
             with self._connection("master") as connection:
-                connection.request("GET", "/vol/vacuum?garbageThreshold=0.3")
+                connection.request("GET", f"/col/delete?collection={quote(bucket)}")
                 with connection.getresponse() as response:
-                    assert response.status == 200, response.read()
+                    assert response.status == 204, response.read()
 
     def output(self) -> str:
         """What it has said so far, in all its lives."""
@@ -159,7 +160,7 @@ class Weed:
 
     def _connection(self, service: str) -> closing[http.client.HTTPConnection]:
         port = self._ports[SERVICES.index(service)]
-        return closing(http.client.HTTPConnection(HOST, port, timeout=10))
+        return closing(http.client.HTTPConnection(HOST, port, timeout=START_SECONDS))
 
     @staticmethod
     def _entries(connection: http.client.HTTPConnection, folder: str) -> list[str]:

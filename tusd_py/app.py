@@ -9,6 +9,7 @@ from aiohttp import web
 
 from tusd_py.config import Config
 from tusd_py.locks import open_locker
+from tusd_py.metrics import Metrics
 from tusd_py.notify import LogSink
 from tusd_py.service import Limits, UploadService
 from tusd_py.storage import open_storage
@@ -17,7 +18,7 @@ from tusd_py.web import plain
 from tusd_py.web.auth import Authenticator
 from tusd_py.web.cors import Cors
 from tusd_py.web.demo import demo_routes
-from tusd_py.web.errors import Handler, refuse_expectation
+from tusd_py.web.errors import REFUSAL, Handler, refuse_expectation
 from tusd_py.web.origin import PublicAddress
 from tusd_py.web.rest import BASE as REST_BASE
 from tusd_py.web.rest import RestFace
@@ -26,18 +27,22 @@ from tusd_py.web.tus import TusFace
 _SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
 _REST: web.AppKey[RestFace] = web.AppKey("rest", RestFace)
 _TUS: web.AppKey[TusFace] = web.AppKey("tus", TusFace)
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 
 
 def create_app(config: Config) -> web.Application:
     """The whole server. Its start-up raises `StorageError` when the storage cannot be used."""
     app = web.Application()
+    app[METRICS] = Metrics()
     app.cleanup_ctx.append(_serving(config))
     app.on_shutdown.append(_drain)
     app.on_response_prepare.append(_with_headers(config))
+    app.on_response_prepare.append(_count)
     if config.demo:
         app.add_routes(demo_routes(config.tus_base_path))
     _add(app, "/healthz", plain.alive)
     _add(app, "/readyz", _ready)
+    _add(app, "/metrics", _measured)
     _add(app, f"{REST_BASE}{{name:.*}}", _rest)
     _add(app, config.tus_base_path[:-1], _tus)
     _add(app, f"{config.tus_base_path}{{name:.*}}", _tus)
@@ -121,12 +126,21 @@ def _with_headers(
     return add
 
 
+async def _count(request: web.Request, _response: web.StreamResponse) -> None:
+    if (error := request.get(REFUSAL)) is not None:
+        request.app[METRICS].refused(error)
+
+
 async def _drain(app: web.Application) -> None:
     app[_SERVICE].drain()
 
 
 async def _ready(request: web.Request) -> web.StreamResponse:
     return await plain.ready(request, request.app[_SERVICE])
+
+
+async def _measured(request: web.Request) -> web.StreamResponse:
+    return await plain.measured(request, request.app[METRICS].exposition())
 
 
 async def _rest(request: web.Request) -> web.StreamResponse:

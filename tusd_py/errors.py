@@ -37,6 +37,9 @@ class UploadError(Exception):
 
     code = "error"
 
+    limit: str | None = None
+    """The setting that was in the way, by its name in lower case."""
+
 
 class BadRequest(UploadError):
     """The request cannot be understood; nothing was changed."""

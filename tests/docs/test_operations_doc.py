@@ -94,11 +94,13 @@ async def test_folders_are_those_of_the_table(server: Address) -> None:
     assert names == listed
 
 
-async def test_unknown_metrics_are_as_told(server: Address) -> None:
-    """There is no metrics endpoint yet: its address is 404."""
+async def test_every_metric_is_listed(server: Address) -> None:
+    """The table of counters and /metrics name the same ones."""
     answer = await server.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    kinds = re.findall(r"^# TYPE (tusd_py_\w+) (?:counter|gauge)$", answer.decode(), re.M)
+    served = {name for name in kinds if not name.endswith("_created")}
 
-    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert served == {row[0].strip("`") for row in rows(section(PAGE, "## Metrics"))}
 
 
 async def test_health_is_as_told(server: Address) -> None:

@@ -32,6 +32,9 @@ tus-js-client gives up on every 4xx but 409 and 423."""
 
 REASON = {413: "Content Too Large", 460: "Checksum Mismatch"}
 
+REFUSAL: web.RequestKey[UploadError] = web.RequestKey("refusal", UploadError)
+"""Why a request was refused, for who counts."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Format = Callable[[web.Request, UploadError, int], web.Response]
 
@@ -138,6 +141,7 @@ async def answering(request: web.Request, handler: Handler, form: Format) -> web
 def finished(request: web.Request, error: UploadError, form: Format) -> web.Response:
     """The answer to an error, with the headers that its kind demands."""
     response = form(request, error, status_of(error))
+    request[REFUSAL] = error
     match error:
         case errors.Unauthorized():
             response.headers["WWW-Authenticate"] = "Bearer"

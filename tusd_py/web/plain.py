@@ -30,6 +30,17 @@ async def ready(request: web.Request, service: UploadService) -> web.StreamRespo
     return await answering(request, answer, _refusal)
 
 
+async def measured(request: web.Request, exposition: tuple[bytes, str]) -> web.StreamResponse:
+    """/metrics: counters, and the media type they are written in."""
+    data, media_type = exposition
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        _require_reading(request)
+        return web.Response(body=data, headers={"Content-Type": media_type})
+
+    return await answering(request, answer, _refusal)
+
+
 async def nowhere(request: web.Request) -> web.StreamResponse:
     """Any other address."""
 
