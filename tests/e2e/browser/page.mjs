@@ -13,15 +13,23 @@ const FLAGS = [
   "--disable-sync",
 ];
 
+/** The browser that runs at CHROMIUM_AT, or a new one. */
+function browser() {
+  const address = process.env.CHROMIUM_AT;
+  if (address) return chromium.connectOverCDP(address, { isLocal: true });
+  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+  return chromium.launch({ executablePath, args: FLAGS });
+}
+
 /**
  * Runs `visit` with a page open at `url`. The page's own mistakes (an exception nobody caught,
  * something its Content-Security-Policy forbids) are failures, whatever the visit returns.
  */
-export async function withPage(url, visit, { prepare = () => {}, ...context } = {}) {
-  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+export async function withPage(url, visit, { prepare = () => {}, ...options } = {}) {
+  const opened = await browser();
+  const context = await opened.newContext(options);
   try {
-    const page = await (await browser.newContext(context)).newPage();
+    const page = await context.newPage();
     const mistakes = [];
     page.on("pageerror", (error) => mistakes.push(error.stack));
     page.on("console", (line) => {
@@ -33,7 +41,8 @@ export async function withPage(url, visit, { prepare = () => {}, ...context } = 
     if (mistakes.length > 0) throw new Error(mistakes.join("\n"));
     return result;
   } finally {
-    await browser.close();
+    await context.close();
+    await opened.close();
   }
 }
 
