@@ -17,10 +17,12 @@ NEW = NewUpload(owner=USER, filename="audio.mp3", declared_file_id="123")
 
 @dataclass(kw_only=True)
 class Core:
-    """A service and all that it was given; `max_size` and `max_chunks` are its limits."""
+    """A service and all that it was given, its limits too."""
 
     max_size: int | None = None
     max_chunks: int = 10_000
+    max_open: int | None = None
+    quota: int | None = None
     clock: Clock = field(default_factory=Clock)
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     sink: MemorySink = field(default_factory=MemorySink)
@@ -33,7 +35,13 @@ class Core:
             storage=self.storage,
             locker=self.locker,
             events=self.sink,
-            limits=Limits(max_size=self.max_size, expires_after=LIFE, max_chunks=self.max_chunks),
+            limits=Limits(
+                max_size=self.max_size,
+                expires_after=LIFE,
+                max_chunks=self.max_chunks,
+                max_open=self.max_open,
+                quota=self.quota,
+            ),
             now=self.clock,
         )
         self.chunks = ChunkAssembler(self.service)

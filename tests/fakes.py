@@ -17,9 +17,10 @@ from tusd_py.errors import (
     StorageError,
     UploadNotFound,
 )
-from tusd_py.events import Event
+from tusd_py.events import Cleaned, Event
 from tusd_py.interfaces import ChunkWriter, Content, Writer
 from tusd_py.upload import Chunk, Upload
+from tusd_py.usage import Usage, held
 
 
 class Fault(Enum):
@@ -248,8 +249,7 @@ class MemoryStorage:
     async def staged(self, upload: Upload) -> dict[int, int]:
         """See `Storage.staged`."""
         await self._work()
-        waiting = self.kept(upload).waiting
-        return {index: each.chunk.size for index, each in waiting.items()}
+        return self._waiting_sizes(upload)
 
     async def unstage(self, upload: Upload, index: int) -> None:
         """See `Storage.unstage`."""
@@ -326,6 +326,15 @@ class MemoryStorage:
             if upload.owner == owner:
                 yield upload
 
+    async def usage(self, owner: str) -> Usage:
+        """See `Storage.usage`."""
+        await self._work()
+        own = [upload for upload in self._uploads.values() if upload.owner == owner]
+        return Usage(
+            open={each.id: held(each, self._waiting_sizes(each)) for each in own if each.is_open},
+            finished={each.id: each.offset for each in own if each.is_file},
+        )
+
     async def unsettled(self) -> AsyncIterator[Upload]:
         """See `Storage.unsettled`."""
         await self._work()
@@ -333,10 +342,10 @@ class MemoryStorage:
             if not upload.is_file:
                 yield upload
 
-    async def clean(self) -> int:
+    async def clean(self) -> Cleaned:
         """See `Storage.clean`: there are no dead processes here."""
         await self._work()
-        return 0
+        return Cleaned()
 
     def kept(self, upload: Upload) -> _Kept:
         """What is kept of an upload."""
@@ -360,6 +369,9 @@ class MemoryStorage:
     def _store(self, upload: Upload) -> None:
         self.records.append(upload)
         self._uploads[upload.owner, upload.id] = upload
+
+    def _waiting_sizes(self, upload: Upload) -> dict[int, int]:
+        return {index: each.chunk.size for index, each in self.kept(upload).waiting.items()}
 
     def _has_own(self, upload: Upload) -> bool:
         return upload.place in self._files and self._holders.get(upload.place) == upload.id

@@ -21,6 +21,9 @@ class FaultyOs(ModuleType):
         self._faults: set[Fault] = set()
         self.calls: list[str] = []
         self.before_open: Callable[[], None] | None = None
+        self.refuses: Callable[[str], bool] = lambda _name: False
+        """Which files and folders, by name, the medium does not take."""
+
         self.pwrite = self._pwrite
         self.copy_file_range = self._copy_file_range
         self.rename = self._rename
@@ -56,7 +59,10 @@ class FaultyOs(ModuleType):
         self.calls.append(f"rename {os.path.basename(target)}")
 
     def _fsync(self, fd: int) -> None:
-        self.calls.append(f"fsync {os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))}")
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+        if self.refuses(name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.calls.append(f"fsync {name}")
         os.fsync(fd)
 
     def _open(self, path: os.PathLike[str], flags: int, mode: int = 0o777) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 from aiohttp import web
 
 from tests.servers import settings
+from tusd_py.app import METRICS
 from tusd_py.config import load_config
+from tusd_py.metrics import Metrics
 from tusd_py.server import start
 from tusd_py.web.errors import refuse_expectation
 
@@ -28,10 +30,10 @@ class HandedOver:
         await self.writer.drain()
 
     async def hang_up(self) -> None:
-        """The client goes away; returns once the server has noticed."""
+        """The client goes away; returns once the server has noticed, if it was in the middle."""
         self.writer.close()
         async with asyncio.timeout(5):
-            while self.request.transport is not None:  # noqa: ASYNC110 - aiohttp tells nobody
+            while self.request.transport is not None and not self.request.content.is_eof():  # noqa: ASYNC110 - aiohttp tells nobody
                 await asyncio.sleep(0.005)
 
     async def arrived(self, size: int) -> None:
@@ -53,6 +55,7 @@ async def handed_over(head: bytes) -> AsyncIterator[HandedOver]:
         return web.Response()
 
     app = web.Application()
+    app[METRICS] = Metrics()
     app.router.add_route("*", "/", handle, expect_handler=refuse_expectation)
     config = load_config({}, settings(Path("/nowhere"), SHUTDOWN_TIMEOUT="0.1s"), None)
     server = await start(app, config)

@@ -16,12 +16,13 @@ VALUES = {
     "representation",
     "setting_types",
     "upload",
+    "usage",
 }
 SEAMS = {"interfaces"}
-BEHAVIOUR = {"receiving", "finisher", "service", "chunks", "sweeper"}
+BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"}
 BACKENDS = {"storage", "locks", "notify", "metrics"}
 FACADES = {"web"}
-ROOT = {"__main__", "app", "cli", "config", "log", "server", "tokens"}
+ROOT = {"__main__", "app", "cli", "config", "descriptors", "log", "server", "tokens"}
 
 MAY_IMPORT = {
     **dict.fromkeys(VALUES, VALUES),

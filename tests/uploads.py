@@ -11,6 +11,9 @@ from tusd_py.upload import Chunk, Completion, Upload, patched
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 LIFE = timedelta(hours=24)
 
+BOOT = "6f1c1f4e-8e0f-4a0d-9d5b-0123456789ab"
+"""A life of the machine."""
+
 UPLOAD = Upload(
     id="6b3ff4b0-2f6a-4d3e-9d3c-0a1b2c3d4e5f",
     owner="42",

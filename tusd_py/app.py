@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from tusd_py.config import Config
+from tusd_py.interfaces import EventSink
 from tusd_py.locks import open_locker
 from tusd_py.metrics import Metrics
-from tusd_py.notify import LogSink
+from tusd_py.notify import FanOut, LogSink
 from tusd_py.service import Limits, UploadService
 from tusd_py.storage import open_storage
 from tusd_py.sweeper import sweep_forever
@@ -20,8 +21,10 @@ from tusd_py.web.cors import Cors
 from tusd_py.web.demo import demo_routes
 from tusd_py.web.errors import REFUSAL, Handler, refuse_expectation
 from tusd_py.web.origin import PublicAddress
+from tusd_py.web.pace import Pace
 from tusd_py.web.rest import BASE as REST_BASE
 from tusd_py.web.rest import RestFace
+from tusd_py.web.share import Share
 from tusd_py.web.tus import TusFace
 
 _SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
@@ -51,8 +54,9 @@ def create_app(config: Config) -> web.Application:
 
 
 @contextlib.asynccontextmanager
-async def open_service(config: Config) -> AsyncIterator[UploadService]:
-    """The upload service on the storage and the locks that the settings name."""
+async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[UploadService]:
+    """The upload service on the storage and the locks that the settings name; `sinks` are told what
+    happens before the log is."""
     async with (
         open_storage(config) as storage,
         open_locker(config.local_temp_chunk_path) as locker,
@@ -60,11 +64,14 @@ async def open_service(config: Config) -> AsyncIterator[UploadService]:
         yield UploadService(
             storage=storage,
             locker=locker,
-            events=LogSink(),
+            events=FanOut([*sinks, LogSink()]),
             limits=Limits(
                 max_size=config.max_upload_size,
                 expires_after=config.upload_expires_after,
                 max_chunks=config.max_chunks,
+                max_metadata=config.max_metadata_size,
+                max_open=config.max_open_uploads_per_user,
+                quota=config.user_quota,
             ),
             now=lambda: datetime.now(UTC),
         )
@@ -74,7 +81,7 @@ def _serving(config: Config) -> Callable[[web.Application], AsyncIterator[None]]
     """Opens the service before the first request and closes it after the last."""
 
     async def serving(app: web.Application) -> AsyncIterator[None]:
-        async with open_service(config) as service:
+        async with open_service(config, app[METRICS]) as service:
             _make_faces(app, config, service)
             interval = config.sweep_interval.total_seconds()
             sweeping = asyncio.create_task(sweep_forever(service, interval=interval))
@@ -93,12 +100,15 @@ def _make_faces(app: web.Application, config: Config, service: UploadService) ->
         audience=config.expected_jwt_audience,
         user_id_claim=config.jwt_user_id_claim,
     )
+    share = Share(config.max_requests_per_user, Pace(config.rate_limit))
     app[_SERVICE] = service
     app[_REST] = RestFace(
         service=service,
         authenticator=authenticator,
         spool=config.local_temp_chunk_path,
         idle=config.body_timeout.total_seconds(),
+        rate=config.min_transfer_rate,
+        share=share,
         notifies=False,
     )
     app[_TUS] = TusFace(
@@ -107,6 +117,8 @@ def _make_faces(app: web.Application, config: Config, service: UploadService) ->
         address=PublicAddress(public_url=config.public_url, trusted=config.trusted_proxies),
         base=config.tus_base_path,
         idle=config.body_timeout.total_seconds(),
+        rate=config.min_transfer_rate,
+        share=share,
     )
 
 
@@ -118,6 +130,9 @@ def _with_headers(
 
     async def add(request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = "tusd_py"
+        # A cache between a careless proxy's users must keep nothing, a refusal or a preflight that
+        # X-HTTP-Method-Override asked for with GET included.
+        response.headers.setdefault("Cache-Control", "no-store")
         cors.add_headers(request, response)
         face = request.app[_TUS]
         if face.serves(request.path):
@@ -136,7 +151,7 @@ async def _drain(app: web.Application) -> None:
 
 
 async def _ready(request: web.Request) -> web.StreamResponse:
-    return await plain.ready(request, request.app[_SERVICE])
+    return await plain.ready(request, request.app[_SERVICE], request.app[plain.LEAVING])
 
 
 async def _measured(request: web.Request) -> web.StreamResponse:

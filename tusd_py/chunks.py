@@ -19,9 +19,11 @@ from tusd_py.errors import (
     IdMismatch,
     MissingChunks,
     TooLarge,
+    TooManyChunks,
     UploadGone,
     UploadLocked,
     UploadNotFound,
+    UploadTooLarge,
     UploadUnfinished,
 )
 from tusd_py.events import Received
@@ -29,7 +31,16 @@ from tusd_py.finisher import ignore
 from tusd_py.interfaces import Body
 from tusd_py.receiving import receive_chunk, same_as
 from tusd_py.service import UploadService
-from tusd_py.upload import Chunk, Final, Upload, is_upload_id, room, upload_key, with_chunk
+from tusd_py.upload import (
+    Chunk,
+    Final,
+    Upload,
+    is_upload_id,
+    require_room,
+    room,
+    upload_key,
+    with_chunk,
+)
 
 NAMED = 100
 """At most so many missing chunks are named in a refusal."""
@@ -105,9 +116,9 @@ class ChunkAssembler:
             self._require_below(index)
             space = await self._space(upload, index)
             async with self._storage.writer(upload, atomic=True) as writer:
-                chunk = await receive_chunk(body, writer, space=space)
+                chunk = await receive_chunk(body, writer, upload, space=space)
                 async with self._counting(upload):
-                    _require_fits(chunk.size, await self._space(upload, index))
+                    require_room(upload, chunk.size, await self._space(upload, index))
                     upload = await writer.commit(self._with(upload, chunk))
             await self._service.events.emit(Received(upload, chunk.size))
             upload = await self._absorb(upload)
@@ -139,14 +150,14 @@ class ChunkAssembler:
         await self._require_number(upload, index)
         space = await self._space(upload, index)
         async with self._storage.stage(upload, index) as writer:
-            chunk = await receive_chunk(body, writer, space=space)
+            chunk = await receive_chunk(body, writer, upload, space=space)
             async with self._counting(upload):
                 upload = await self._service.alive(upload.owner, upload.id)
                 if index < len(upload.chunks):
                     return chunk
                 if upload.completion is not None:
                     raise ChunkConflict(f"The file became complete without a chunk {index}.")
-                _require_fits(chunk.size, await self._space(upload, index))
+                require_room(upload, chunk.size, await self._space(upload, index))
                 await writer.commit(chunk)
         return chunk
 
@@ -168,6 +179,7 @@ class ChunkAssembler:
                     await self._finish_if_full(await self._absorb(upload))
         except UploadLocked:
             return  # it is staged and stays so: the holder or `complete` absorbs it
+        await self._absorb_waiting(upload)
 
     async def _renew(self, upload: Upload) -> None:
         """An upload lives on while chunks come, also those that wait. Who holds the lock renews
@@ -253,14 +265,16 @@ class ChunkAssembler:
     def _require_below(self, count: int) -> None:
         most = self._service.limits.max_chunks
         if count >= most:
-            raise TooLarge(f"An upload has at most {most} chunks; send larger ones.")
+            raise TooManyChunks(f"An upload has at most {most} chunks; send larger ones.")
 
     async def _require_whole(self, upload: Upload, total: int) -> None:
         waiting = await self._storage.staged(upload)
         present = len(upload.chunks)
         later = {index for index in waiting if index >= present}
         if present in later:
-            raise TooLarge("The chunks are larger, or more, than may be; delete the upload.")
+            self._require_below(present)
+            kind = UploadTooLarge if upload.length is None else TooLarge
+            raise kind("The chunks are larger than the file may be; delete the upload.")
         if present < total:
             absent = (index for index in itertools.count(present) if index not in later)
             count = total - present - sum(index < total for index in later)
@@ -282,11 +296,6 @@ def _require_count(upload: Upload, total: int) -> None:
     """After completion: PATCHed bytes have no count of chunks that a client could know."""
     if total != len(upload.chunks) and any(chunk.digest is not None for chunk in upload.chunks):
         raise ChunkCountMismatch(f"The file is complete and has {len(upload.chunks)} chunk(s).")
-
-
-def _require_fits(size: int, space: int | None) -> None:
-    if space is not None and size > space:
-        raise TooLarge(f"Only {space} more bytes fit into this upload; send no more.")
 
 
 def _conflict(index: int) -> ChunkConflict:

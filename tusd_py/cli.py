@@ -13,10 +13,11 @@ from tusd_py import __version__
 from tusd_py.app import create_app, open_service
 from tusd_py.config import Config, add_flags, load_config
 from tusd_py.errors import UploadError
+from tusd_py.events import Swept
 from tusd_py.log import configure_logging
 from tusd_py.server import AddressUnavailable, serve
 from tusd_py.setting_types import Backend, SettingError
-from tusd_py.sweeper import Report, sweep
+from tusd_py.sweeper import sweep
 from tusd_py.tokens import ensure_key_pair, make_token
 
 DEV_FOLDER = Path(".tusd-dev")
@@ -124,7 +125,7 @@ def _token(arguments: argparse.Namespace) -> int:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    async def once(config: Config) -> Report:
+    async def once(config: Config) -> Swept:
         async with open_service(config) as service:
             return await sweep(service)
 
@@ -133,15 +134,15 @@ def _sweep(arguments: argparse.Namespace) -> int:
     report = asyncio.run(once(config))
     print(
         f"{report.expired} expired, {report.finished} finished, {report.forgotten} forgotten, "
-        f"{report.cleaned} cleaned, {report.failed} failed"
+        f"{report.cleaned} cleaned, {report.quarantined} quarantined, {report.failed} failed"
     )
     return 1 if report.failed else 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
     async def once(config: Config) -> None:
-        async with open_service(config):
-            return
+        async with open_service(config) as service:
+            await service.storage.check()
 
     config = _config(arguments)
     asyncio.run(once(config))

@@ -13,9 +13,11 @@ from dotenv import dotenv_values
 from tusd_py import setting_types as read
 from tusd_py.setting_types import (
     Backend,
+    Durability,
     LogFormat,
     LogLevel,
     Network,
+    Rate,
     S3Download,
     SettingError,
     UrlStyle,
@@ -52,6 +54,7 @@ class Config:
     jwt_user_id_claim: str | None = _setting(read.text, "claim that holds the user id, a string or an integer that can be a folder name", "user_id, then sub", None)
     storage_backend: Backend = _setting(read.backend, "where uploads and finished files are kept: local, or s3 for any S3-compatible store", "local", Backend.LOCAL)
     local_temp_chunk_path: Path = _setting(read.path, "folder of uploads in progress, with local storage of finished files too, in final/ below it; with s3 for what does not fit into memory, and for locks", "/tmp/hayula_chunks", Path("/tmp/hayula_chunks"))
+    durability: Durability = _setting(read.durability, "what is on the medium of local storage when it is answered: default, finished files; strict, every offset and chunk, too", "default", Durability.DEFAULT)
     s3_access_key: str | None = _setting(read.text, "S3 access key id; without it and the secret, credentials are looked for where AWS's tools do (environment, profile, role)", "none", None)
     s3_secret_key: str | None = _setting(read.text, "S3 secret access key", "none", None)
     s3_bucket_name: str | None = _setting(read.text, "S3 bucket, required for s3; give it to this service alone", "none", None)
@@ -69,10 +72,20 @@ class Config:
     trusted_proxies: tuple[Network, ...] = _setting(read.networks, "addresses (CIDR, comma separated) whose Forwarded and X-Forwarded-* headers are believed; * for all", "none", ())
     max_upload_size: int | None = _setting(read.size, "most bytes of one upload, such as 5GiB or 500000", "unlimited", None)
     max_chunks: int = _setting(read.count, "most REST chunks of one upload", "10000", 10_000)
+    max_metadata_size: int = _setting(read.field_size, "most bytes of the header Upload-Metadata, up to 64KiB", "16KiB", 16 << 10)
+    max_open_uploads_per_user: int | None = _setting(read.count_or_unlimited, "most uploads of one user that are no finished files yet, or unlimited", "1000", read.count_or_unlimited("1000"))
+    user_quota: int | None = _setting(read.size, "most bytes of all uploads of one user, finished and open, such as 50GiB", "unlimited", None)
+    rate_limit: Rate | None = _setting(read.rate, "most requests of one user to this process, such as 100/s, 6000/m or 50000/h", "none", None)
+    min_free_disk: int = _setting(read.disk_space, "bytes of local storage that no new upload may use up, for those that have begun; 0 switches it off", "100MiB", 100 << 20)
     upload_expires_after: timedelta = _setting(read.duration, "life of an unfinished upload since its last byte, such as 90s, 15m, 24h or 7d", "24h", timedelta(hours=24))
     sweep_interval: timedelta = _setting(read.duration, "time between two passes of the expiry sweeper", "60s", timedelta(seconds=60))
-    body_timeout: timedelta = _setting(read.duration, "longest silence in the middle of a body; then the connection closes", "60s", timedelta(seconds=60))
-    shutdown_timeout: timedelta = _setting(read.duration, "time that running requests have to end after SIGTERM", "20s", timedelta(seconds=20))
+    max_connections: int = _setting(read.count, "most connections at once; a new one takes the place of the one that is idle the longest, and is answered 503 when none is idle; less where the process may open fewer than 3 files a connection", "4096", 4096)
+    max_requests_per_user: int = _setting(read.count, "most requests of one user at work at once; the next one is 429. HEAD, DELETE and OPTIONS do not count", "512", 512)
+    header_timeout: timedelta = _setting(read.duration, "time for the head of a request, from its first byte or the start of the connection; then the connection closes", "15s", timedelta(seconds=15))
+    body_timeout: timedelta = _setting(read.duration, "longest silence of a client in the middle of a body, or while it is given an answer; then the connection closes", "60s", timedelta(seconds=60))
+    min_transfer_rate: int = _setting(read.transfer_rate, "fewest bytes a second of a body, on average over 30s, or BODY_TIMEOUT if that is longer, of waiting for the client; 0 for no limit", "256", 256)
+    shutdown_delay: timedelta = _setting(read.delay, "time between SIGTERM and the end of normal service, in which /readyz is 503 already, for load balancers to notice", "0s", timedelta(0))
+    shutdown_timeout: timedelta = _setting(read.duration, "time in which the process has left after SIGTERM and SHUTDOWN_DELAY; requests that still run are cut", "20s", timedelta(seconds=20))
     cors_allow_origins: tuple[str, ...] = _setting(read.origins, "origins of web pages that may use the server, exact, comma separated; * for all", "*", ("*",))
     demo: bool = _setting(read.flag, "whether / serves the demo page: true or false", "false", False)
     log_format: LogFormat = _setting(read.log_format, "text for people or json for machines", "text", LogFormat.TEXT)

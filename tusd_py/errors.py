@@ -14,17 +14,27 @@ UploadError
 │   ├── ChunkCountMismatch     more chunks were sent than are said to exist
 │   ├── IdMismatch             the file id is not the one of the upload
 │   └── UploadUnfinished       only a finished upload can do this
-├── TooLarge                   beyond the length of the upload or the limit of the server
+├── TooLarge                   beyond the length of the upload or a limit of the server
+│   ├── UploadTooLarge         one upload is larger than MAX_UPLOAD_SIZE
+│   ├── TooManyChunks          one upload has more REST chunks than MAX_CHUNKS
+│   └── QuotaExceeded          all uploads of the user are larger than USER_QUOTA
+├── MetadataTooLarge           Upload-Metadata is longer than MAX_METADATA_SIZE
+├── TooManyRequests            not now; carries in how many seconds to ask again
+│   ├── TooManyAtOnce          the user has MAX_REQUESTS_PER_USER requests at work already
+│   ├── TooManyUploads         the user has more open uploads than MAX_OPEN_UPLOADS_PER_USER
+│   └── RateLimited            the user asks more often than RATE_LIMIT
 ├── ChecksumMismatch           the bytes are not those the client meant to send
 ├── BodyError                  the body ended before its end; what came before it counts
 │   ├── BodyInterrupted        the client went away
 │   ├── BodyMalformed          its framing broke
 │   ├── BodyStalled            the client fell silent
+│   │   └── BodyTooSlow        it sent fewer bytes than MIN_TRANSFER_RATE
 │   └── BodyStopped            the server stopped reading: hand-over or shutdown
 └── Trouble                    not the client's fault: the same request may work later
     ├── UploadLocked           another request does not let go of the upload
     ├── StorageError           the storage does not do its work
     └── NoSpace                the storage is full
+        └── DiskTooFull        it is not, but MIN_FREE_DISK stays free for what has begun
 """
 
 import errno
@@ -132,9 +142,82 @@ class UploadUnfinished(Conflict):
 
 
 class TooLarge(UploadError):
-    """Beyond the length of the upload or the limit of the server."""
+    """Beyond the length of the upload or a limit of the server; what came before it counts."""
 
     code = "too_large"
+
+
+class UploadTooLarge(TooLarge):
+    """One upload would be larger than MAX_UPLOAD_SIZE."""
+
+    limit = "max_upload_size"
+
+
+class TooManyChunks(TooLarge):
+    """One upload would have more REST chunks than MAX_CHUNKS."""
+
+    limit = "max_chunks"
+
+
+class QuotaExceeded(TooLarge):
+    """The finished and the open uploads of the user would be larger than USER_QUOTA."""
+
+    code = "quota_exceeded"
+    limit = "user_quota"
+
+    def __init__(self, quota: int) -> None:
+        super().__init__(f"Your files may have {quota} bytes in all; delete some of them first.")
+
+
+class MetadataTooLarge(UploadError):
+    """Upload-Metadata is longer than MAX_METADATA_SIZE; nothing was created."""
+
+    code = "metadata_too_large"
+    limit = "max_metadata_size"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"Upload-Metadata: send at most {most} bytes.")
+
+
+class TooManyRequests(UploadError):
+    """Not now: the same request may work in `retry_after` seconds. Nothing was changed."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TooManyAtOnce(TooManyRequests):
+    """The user has as many requests at work at once as MAX_REQUESTS_PER_USER allows."""
+
+    limit = "max_requests_per_user"
+
+    def __init__(self, most: int) -> None:
+        message = f"You have {most} requests at work at once; wait until one of them has ended."
+        super().__init__(message, retry_after=1)
+
+
+class TooManyUploads(TooManyRequests):
+    """The user has as many open uploads as MAX_OPEN_UPLOADS_PER_USER allows."""
+
+    code = "too_many_uploads"
+    limit = "max_open_uploads_per_user"
+
+    def __init__(self, most: int) -> None:
+        message = f"You have {most} unfinished uploads; finish or delete one, then create another."
+        super().__init__(message, retry_after=60)
+
+
+class RateLimited(TooManyRequests):
+    """The user asks more often than RATE_LIMIT allows."""
+
+    code = "rate_limited"
+    limit = "rate_limit"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"You ask too often; wait {retry_after} s.", retry_after)
 
 
 class ChecksumMismatch(UploadError):
@@ -168,8 +251,21 @@ class BodyMalformed(BodyError):
 class BodyStalled(BodyError):
     """The client sent nothing for BODY_TIMEOUT."""
 
+    limit = "body_timeout"
+
+    def __init__(
+        self, why: str = "The body fell silent; ask for the offset and continue from there."
+    ) -> None:
+        super().__init__(why)
+
+
+class BodyTooSlow(BodyStalled):
+    """The client sent fewer bytes a second than MIN_TRANSFER_RATE for too long."""
+
+    limit = "min_transfer_rate"
+
     def __init__(self) -> None:
-        super().__init__("The body fell silent; ask for the offset and continue from there.")
+        super().__init__("The body came too slowly; ask for the offset and continue from there.")
 
 
 class BodyStopped(BodyError):
@@ -207,6 +303,12 @@ class NoSpace(Trouble):
 
     def __init__(self) -> None:
         super().__init__("The server has no space left; try again later.")
+
+
+class DiskTooFull(NoSpace):
+    """A new upload would leave less free space than MIN_FREE_DISK; it was not created."""
+
+    limit = "min_free_disk"
 
 
 def from_os(error: OSError) -> StorageError | NoSpace:

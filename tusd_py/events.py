@@ -1,4 +1,4 @@
-"""What happened to an upload, as values for those who want to know."""
+"""What happened, as values for those who want to know."""
 
 from dataclasses import dataclass
 
@@ -41,4 +41,24 @@ class Expired:
     upload: Upload
 
 
-Event = Created | Received | Completed | Terminated | Expired
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """How many objects a storage removed, and how many it set aside."""
+
+    removed: int = 0
+    quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one pass of the sweeper did, in uploads; `cleaned` and `quarantined` in objects."""
+
+    expired: int = 0
+    finished: int = 0
+    forgotten: int = 0
+    cleaned: int = 0
+    quarantined: int = 0
+    failed: int = 0
+
+
+Event = Created | Received | Completed | Terminated | Expired | Swept

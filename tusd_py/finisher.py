@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from tusd_py.errors import UploadGone
+from tusd_py.errors import NoSpace, UploadGone
 from tusd_py.events import Completed, Expired
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
@@ -103,5 +103,10 @@ class Finisher:
         if upload.is_file:
             await self._storage.delete(upload)
             await self._storage.save(ended)
-        else:
-            await self._storage.delete(await self._storage.save(ended))
+            return
+        try:
+            saved = await self._storage.save(ended)
+        except NoSpace:  # not even for the record: what goes makes room for it
+            await self._storage.delete(upload)
+            saved = await self._storage.save(ended)
+        await self._storage.delete(saved)

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from tusd_py.events import Event
+from tusd_py.events import Cleaned, Event
 from tusd_py.upload import Chunk, Upload
+from tusd_py.usage import Usage
 
 
 class Body(Protocol):
@@ -146,11 +147,18 @@ class Storage(Protocol):
     def uploads(self, owner: str) -> AsyncIterator[Upload]:
         """All uploads of one owner. A record that cannot be read is left out and logged."""
 
+    async def usage(self, owner: str) -> Usage:
+        """What the uploads of one owner take. A record that cannot be read is left out and logged.
+
+        Cheap: what was once seen to be finished is not read again.
+        """
+
     def unsettled(self) -> AsyncIterator[Upload]:
         """All uploads but finished files. A record that cannot be read is left out and logged."""
 
-    async def clean(self) -> int:
-        """Remove what dead processes left half-written; returns how many objects."""
+    async def clean(self) -> Cleaned:
+        """Remove what dead processes left half-written, and set aside what is damaged or foreign
+        where it could disturb."""
 
 
 class ChunkWriter(Protocol):

@@ -47,6 +47,9 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
     # aiohttp logs raw header lines of requests it cannot parse, and tokens may be in them.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # The client of S3 logs keys, metadata and the bodies of records.
+    for name in ("aiobotocore", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

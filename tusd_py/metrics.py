@@ -1,10 +1,26 @@
 """What operators measure: the counters of this process, as Prometheus reads them."""
 
+from dataclasses import asdict
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 
 from tusd_py.errors import UploadError
+from tusd_py.events import Event, Swept
 
-LIMITS = ("max_upload_size", "max_chunks")
+LIMITS = (
+    "max_upload_size",
+    "max_chunks",
+    "max_metadata_size",
+    "max_open_uploads_per_user",
+    "user_quota",
+    "rate_limit",
+    "min_free_disk",
+    "max_connections",
+    "max_requests_per_user",
+    "header_timeout",
+    "body_timeout",
+    "min_transfer_rate",
+)
 """The settings that limit, by name: each has a counter from the start, so that a rule can watch it
 before it is met for the first time."""
 
@@ -27,6 +43,15 @@ class Metrics:
             ["limit"],
             registry=self._registry,
         )
+        self._swept = Counter(
+            "tusd_py_swept",
+            "What the sweeper did: uploads expired, finished after a crash, forgotten or failed, "
+            "objects cleaned or quarantined.",
+            ["deed"],
+            registry=self._registry,
+        )
+        for deed in asdict(Swept()):
+            self._swept.labels(deed)
         for limit in LIMITS:
             self._limit_hits.labels(limit)
 
@@ -39,6 +64,12 @@ class Metrics:
     def limit_hit(self, limit: str) -> None:
         """A limit was met: the name of its setting, in lower case."""
         self._limit_hits.labels(limit).inc()
+
+    async def emit(self, event: Event) -> None:
+        """See `EventSink.emit`."""
+        if isinstance(event, Swept):
+            for deed, count in asdict(event).items():
+                self._swept.labels(deed).inc(count)
 
     def exposition(self) -> tuple[bytes, str]:
         """All counters in the text format of Prometheus, and its media type."""

@@ -9,7 +9,7 @@ from xxhash import xxh3_128
 from tusd_py.checksum import Digest
 from tusd_py.errors import BodyError, TooLarge
 from tusd_py.interfaces import Body, ChunkWriter, Writer
-from tusd_py.upload import Chunk, Upload
+from tusd_py.upload import Chunk, Upload, require_room
 
 CHECK_SECONDS = 1.0
 CHECK_BYTES = 32 << 20
@@ -37,7 +37,9 @@ async def receive_append(
     try:
         while (block := await body.read(CHECK_SECONDS if position > checked else None)) != b"":
             if block is not None:
-                _require_space(len(block), None if space is None else space + start - position)
+                require_room(
+                    upload, len(block), None if space is None else space + start - position
+                )
                 if digest is not None:
                     digest.update(block)
                 await writer.write(block)
@@ -54,18 +56,19 @@ async def receive_append(
     return await writer.commit(grown(upload, position - upload.offset))
 
 
-async def receive_chunk(body: Body, writer: Writer | ChunkWriter, *, space: int | None) -> Chunk:
-    """Write a whole body and return what it was. Commits nothing.
+async def receive_chunk(
+    body: Body, writer: Writer | ChunkWriter, upload: Upload, *, space: int | None
+) -> Chunk:
+    """Write a whole body, a chunk of `upload`, and return what it was. Commits nothing.
 
     Raises `TooLarge` when more than `space` bytes come, and `BodyError`.
     """
-    if body.size is not None:
-        _require_space(body.size, space)
+    require_room(upload, body.size or 0, space)
     size = 0
     digest = xxh3_128()
     while block := await body.read():
         size += len(block)
-        _require_space(size, space)
+        require_room(upload, size, space)
         digest.update(block)
         await writer.write(block)
     return Chunk(size=size, digest=digest.digest())
@@ -91,8 +94,3 @@ async def same_as(body: Body, pieces: Sequence[Chunk]) -> bool:
 
 def _is_due(size: int, checked_at: float) -> bool:
     return size >= CHECK_BYTES or (size > 0 and time.monotonic() - checked_at >= CHECK_SECONDS)
-
-
-def _require_space(size: int, space: int | None) -> None:
-    if space is not None and size > space:
-        raise TooLarge(f"Only {space} more bytes fit into this upload; send no more.")

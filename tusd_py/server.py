@@ -1,21 +1,34 @@
 """The life of a server: listen, serve, drain, leave."""
 
 import asyncio
+import contextlib
 import errno
 import functools
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
+from tusd_py.app import METRICS
 from tusd_py.config import Config
-from tusd_py.web.connection import Connection
+from tusd_py.descriptors import connections_that_fit
+from tusd_py.web.connection import Connection, Patience
+from tusd_py.web.crowd import Crowd
+from tusd_py.web.last_word import Doorstep
+from tusd_py.web.plain import LEAVING
 
 KEEP_ALIVE = 25.0
-"""Seconds an idle connection, or one with an unfinished request head, stays open."""
+"""Seconds a connection stays open after an answer when no other request begins."""
+
+TO_END, TO_BE_CANCELLED, BEFORE_LATE = 0.6, 0.1, 0.95
+"""Parts of SHUTDOWN_TIMEOUT: for requests to end while others still get an answer; for them to end
+after that, and again to be cancelled; after which the process leaves, come what may."""
 
 MAX_FIELD = 64 << 10
 """Longest header field in bytes: Upload-Concat and Upload-Metadata are long."""
@@ -53,20 +66,48 @@ class AddressUnavailable(Exception):
 class RunningServer:
     """A server that listens on `port`."""
 
-    def __init__(self, runner: web.AppRunner, listener: asyncio.Server) -> None:
+    def __init__(
+        self,
+        runner: web.AppRunner,
+        listener: asyncio.Server,
+        crowd: Crowd,
+        doorstep: Doorstep,
+        leaving: asyncio.Event,
+        config: Config,
+    ) -> None:
         self.port: int = listener.sockets[0].getsockname()[1]
         self._runner = runner
         self._listener = listener
+        self._crowd = crowd
+        self._doorstep = doorstep
+        self._leaving = leaving
+        self._delay = config.shutdown_delay.total_seconds()
+        self._timeout = config.shutdown_timeout.total_seconds()
 
     async def stop(self) -> None:
-        """Refuse new connections, let running requests commit and end, close everything.
+        """Say so, serve on for SHUTDOWN_DELAY, let running requests commit and end, close.
 
-        What does not end within SHUTDOWN_TIMEOUT is cancelled; acknowledged bytes stay.
+        Until they have ended newcomers still get an answer: 503 when they bring bytes. What does
+        not end within SHUTDOWN_TIMEOUT is cancelled; acknowledged bytes stay.
         """
+        self._leaving.set()
+        await asyncio.sleep(self._delay)
+
+        logger.info("draining")
+        self._crowd.is_leaving = True
+        await self._runner.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout * TO_END):
+                await self._crowd.settled()
+
         self._listener.close()
         for connection in self._connections():
             connection.leave()
+        left = self._connections()
         await self._runner.cleanup()
+        for connection in left:
+            connection.drop()
+        self._doorstep.clear()
 
     def _connections(self) -> list[Connection]:
         server = self._runner.server
@@ -76,33 +117,41 @@ class RunningServer:
 
 async def start(app: web.Application, config: Config) -> RunningServer:
     """Listen. Raises `StorageError`, or `AddressUnavailable`."""
+    app[LEAVING] = leaving = asyncio.Event()
     runner = web.AppRunner(
         app,
         handle_signals=False,
-        # aiohttp waits that long twice: for requests to end, and for them to be cancelled.
-        shutdown_timeout=config.shutdown_timeout.total_seconds() / 2,
+        shutdown_timeout=config.shutdown_timeout.total_seconds() * TO_BE_CANCELLED,
     )
     await runner.setup()
     assert runner.server is not None
     loop = asyncio.get_running_loop()
+    crowd, doorstep = Crowd(config.max_connections), Doorstep()
     connection = functools.partial(
         Connection,
         runner.server,
         loop=loop,
         access_log_class=AccessLog,
         access_log=logging.getLogger("tusd_py.access"),
-        keepalive_timeout=KEEP_ALIVE,
         max_field_size=MAX_FIELD,
         max_line_size=MAX_FIELD,
         read_bufsize=READ_BUFFER,
         auto_decompress=False,
+        crowd=crowd,
+        doorstep=doorstep,
+        patience=Patience(
+            head=config.header_timeout.total_seconds(),
+            between=KEEP_ALIVE,
+            answer=config.body_timeout.total_seconds(),
+        ),
+        met=app[METRICS].limit_hit,
     )
     try:
         listener = await loop.create_server(connection, config.host, config.port, backlog=1024)
     except OSError as error:
         await runner.cleanup()
         raise AddressUnavailable(config.host, config.port, error) from error
-    return RunningServer(runner, listener)
+    return RunningServer(runner, listener, crowd, doorstep, leaving, config)
 
 
 async def serve(
@@ -114,19 +163,36 @@ async def serve(
     """
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
-    server = await start(app, config)
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, _leave, loop, leaving)
+    config = replace(config, max_connections=connections_that_fit(config.max_connections))
+    server = await start(app, config)
     announce(server.port)
     logger.info("listening", extra={"host": config.host, "port": server.port})
     await leaving.wait()
-    logger.info("draining")
+    logger.info("leaving")
+    _leave_within(config.shutdown_delay.total_seconds(), config.shutdown_timeout.total_seconds())
     started = time.monotonic()
     await server.stop()
     logger.info("stopped", extra={"seconds": round(time.monotonic() - started, 3)})
 
 
 def _leave(loop: asyncio.AbstractEventLoop, leaving: asyncio.Event) -> None:
+    """Begin to leave; the next signal ends the process without a word."""
     leaving.set()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(each)
+        # not SIG_DFL: the kernel keeps that from the first process of a container
+        signal.signal(each, lambda signum, _frame: os._exit(128 + signum))
+
+
+def _leave_within(delay: float, timeout: float) -> None:
+    """End the process in time, also when a thread or a client holds up the clean end."""
+
+    def leave() -> None:
+        logger.error("cut_short")
+        os._exit(0)
+
+    timer = threading.Timer(delay + timeout * BEFORE_LATE, leave)
+    timer.daemon = True
+    timer.start()

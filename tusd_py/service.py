@@ -1,6 +1,7 @@
 """UploadService: all that can be done with an upload, and the only writer of uploads."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import uuid
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from tusd_py.accounts import Accounts
 from tusd_py.checksum import Checksum, Digest
 from tusd_py.errors import (
     BadRequest,
@@ -16,6 +18,7 @@ from tusd_py.errors import (
     BodyStopped,
     ChecksumMismatch,
     TooLarge,
+    Trouble,
     UploadError,
     UploadNotFound,
     UploadUnfinished,
@@ -23,6 +26,7 @@ from tusd_py.errors import (
 from tusd_py.events import Created, Received, Terminated
 from tusd_py.finisher import Finisher, ignore
 from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
+from tusd_py.metered import MeteredStorage
 from tusd_py.receiving import receive_append
 from tusd_py.upload import (
     Append,
@@ -49,11 +53,15 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """`max_size` of an upload in bytes, None is unlimited; life of an unfinished upload; the
-    number of REST chunks it may have."""
+    number of REST chunks it may have; bytes of its metadata, as they are sent. Of one user: open
+    uploads, and bytes of all uploads; None is unlimited."""
 
     max_size: int | None
     expires_after: timedelta
     max_chunks: int = 10_000
+    max_metadata: int = 16 << 10
+    max_open: int | None = None
+    quota: int | None = None
 
 
 class UploadService:
@@ -68,19 +76,16 @@ class UploadService:
         limits: Limits,
         now: Callable[[], datetime],
     ) -> None:
-        self.storage = storage
+        accounts = Accounts(storage.usage, max_open=limits.max_open, quota=limits.quota)
+        self.accounts = accounts
+        self.storage = MeteredStorage(storage, accounts) if accounts.are_limited else storage
         self.locker = locker
         self.events = events
         self.limits = limits
         self.now = now
-        self.finisher = Finisher(storage=storage, locker=locker, events=events, now=now)
+        self.finisher = Finisher(storage=self.storage, locker=locker, events=events, now=now)
         self._bodies: set[Body] = set()
         self._is_draining = False
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the server is about to leave."""
-        return self._is_draining
 
     def drain(self) -> None:
         """Let every running append commit and end, and begin no other."""
@@ -94,10 +99,13 @@ class UploadService:
         """Create an upload, with its first bytes if a body comes along.
 
         When the body breaks off the upload stays until it expires; when its checksum is wrong
-        nothing is created.
+        nothing is created, nor when its bytes cannot be stored: nobody knows its id.
         """
+        self._require_staying()
         require_within(new.length or 0, self.limits.max_size)
         self._require_valid_size(new.length, body)
+        if new.length is None and body is not None:
+            await self.accounts.require(new.owner, body.size or 0)
         upload = new_upload(
             new,
             upload_id=str(uuid.uuid4()),
@@ -113,6 +121,10 @@ class UploadService:
                 except ChecksumMismatch:
                     await self.storage.forget(upload)
                     raise
+                except Trouble:
+                    with contextlib.suppress(UploadError):
+                        await self.storage.forget(upload)
+                    raise
             return await self.finisher.finish(upload) if upload.is_full else upload
 
     async def concatenate(self, new: NewUpload, final: Final) -> Upload:
@@ -121,6 +133,7 @@ class UploadService:
         After a failure there is no new upload, unless its file was made already: then the sweeper
         finishes it. The partial ones are as they were.
         """
+        self._require_staying()
         partials = [await self._finished_partial(new.owner, each) for each in final.partials]
         length = sum(partial.offset for partial in partials)
         require_within(length, self.limits.max_size)
@@ -164,6 +177,8 @@ class UploadService:
                 upload = await self.finisher.finish(upload)
             if upload.completion is None:
                 upload = accept(upload, append, max_size=self.limits.max_size)
+                if upload.length is None:
+                    await self.accounts.require(owner, append.size or 0)
                 try:
                     upload = await self._receive(upload, body, append.checksum)
                 except (BodyError, TooLarge):
@@ -251,6 +266,11 @@ class UploadService:
         finally:
             self._bodies.discard(body)
 
+    def _require_staying(self) -> None:
+        """Raise `Trouble` when the server is about to leave."""
+        if self._is_draining:
+            raise Trouble("The server is about to leave; try again in a second.")
+
     async def _receive(self, upload: Upload, body: Body, checksum: Checksum | None) -> Upload:
         before = upload.offset
         async with self.storage.writer(upload, atomic=checksum is not None) as writer:
@@ -271,7 +291,7 @@ class UploadService:
     def _require_valid_size(self, length: int | None, body: Body | None) -> None:
         if body is not None and body.size is not None:
             if length is not None and body.size > length:
-                require_within(body.size, length)
+                raise TooLarge(f"Upload-Length is {length}; send no more bytes than that.")
             require_within(body.size, self.limits.max_size)
 
     async def _finished_partial(self, owner: str, upload_id: str) -> Upload:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -31,6 +32,21 @@ class Backend(Enum):
 
     LOCAL = "local"
     S3 = "s3"
+
+
+class Durability(Enum):
+    """What is on the medium when it is answered."""
+
+    DEFAULT = "default"
+    STRICT = "strict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """So many times in so many seconds."""
+
+    count: int
+    seconds: int
 
 
 class UrlStyle(Enum):
@@ -94,15 +110,53 @@ def count(value: str) -> int:
     return number
 
 
+def count_or_unlimited(value: str) -> int | None:
+    """A number above zero; None for `unlimited`."""
+    if _is_unlimited(value):
+        return None
+    try:
+        return count(value)
+    except ValueError:
+        raise ValueError("give a whole number above 0, or unlimited.") from None
+
+
+def rate(value: str) -> Rate | None:
+    """So many times in a second, a minute or an hour; None for `none`."""
+    if _is_unlimited(value):
+        return None
+    match = re.fullmatch(r"([0-9]{1,9})\s*/\s*([smh])", value.strip().lower())
+    if match is None or not int(match[1]):
+        raise ValueError("give a rate such as 100/s, 6000/m or 50000/h, or none.")
+    return Rate(count=int(match[1]), seconds=_UNITS[match[2]])
+
+
 def size(value: str) -> int | None:
     """Bytes, with or without a unit; None for `unlimited`."""
-    if value.strip().lower() in {"unlimited", "none"}:
+    if _is_unlimited(value):
         return None
     match = re.fullmatch(r"([0-9]{1,15})\s*([a-z]*)", value.strip().lower())
     if match is None or match[2] not in _SIZES:
         raise ValueError("give bytes, such as 500000, 500MB or 5GiB, or unlimited.")
     factor: int = _SIZES[match[2]]
     return int(match[1]) * factor
+
+
+def transfer_rate(value: str) -> int:
+    """Bytes a second, with or without a unit; 0 for no limit."""
+    try:
+        bytes_a_second = size(value)
+    except ValueError:
+        bytes_a_second = None
+    if bytes_a_second is None:
+        raise ValueError("give bytes a second, such as 256 or 1KiB, or 0 for no limit.")
+    return bytes_a_second
+
+
+def delay(value: str) -> timedelta:
+    """A length of time, in seconds unless it has a unit; 0 for none."""
+    if re.fullmatch(r"0+(?:\.0+)?\s*[smhd]?", value.strip().lower()):
+        return timedelta(0)
+    return duration(value)
 
 
 def duration(value: str) -> timedelta:
@@ -131,6 +185,14 @@ def backend(value: str) -> Backend:
         raise ValueError("choose local or s3.") from None
 
 
+def durability(value: str) -> Durability:
+    """default or strict."""
+    try:
+        return Durability(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose default or strict.") from None
+
+
 def part_size(value: str) -> int:
     """Bytes of a part, as S3 allows them: whole MiB, rounded up."""
     number = size(value)
@@ -144,6 +206,28 @@ def memory(value: str) -> int:
     number = size(value)
     if number is None:
         raise ValueError("give bytes, such as 96MiB.")
+    return number
+
+
+def disk_space(value: str) -> int:
+    """Bytes of a disk; 0 for none."""
+    try:
+        number = size(value)
+    except ValueError:
+        number = None
+    if number is None:
+        raise ValueError("give bytes, such as 100MiB, or 0 for none.")
+    return number
+
+
+def field_size(value: str) -> int:
+    """Bytes of a header field, of which aiohttp reads MAX_FIELD (server.py)."""
+    try:
+        number = size(value)
+    except ValueError:
+        number = None
+    if number is None or number > 64 << 10:
+        raise ValueError("give bytes up to 64KiB, such as 16KiB.")
     return number
 
 
@@ -244,6 +328,10 @@ def origins(value: str) -> tuple[str, ...]:
         if origin != "*" and re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+|null", origin) is None:
             raise ValueError("give origins such as https://example.org, or *.")
     return found
+
+
+def _is_unlimited(value: str) -> bool:
+    return value.strip().lower() in {"unlimited", "none"}
 
 
 def _integer(value: str, right: str) -> int:

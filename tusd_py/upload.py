@@ -12,6 +12,7 @@ from tusd_py.errors import (
     OffsetMismatch,
     TooLarge,
     UploadGone,
+    UploadTooLarge,
 )
 from tusd_py.names import is_segment
 
@@ -158,6 +159,11 @@ class Upload:
         return isinstance(self.concat, Partial)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is neither a finished file nor gone."""
+        return not self.is_file and self.ending is None
+
+    @property
     def will_expire(self) -> bool:
         """Whether the sweeper takes it one day: all but finished files."""
         return self.completion is None or self.is_partial
@@ -195,15 +201,25 @@ def require_alive(upload: Upload, *, now: datetime) -> None:
 
 
 def require_within(length: int, max_size: int | None) -> None:
-    """Raise `TooLarge` when `length` bytes are more than the server takes."""
+    """Raise `UploadTooLarge` when `length` bytes are more than the server takes."""
     if max_size is not None and length > max_size:
-        raise TooLarge(f"The server takes at most {max_size} bytes; send a smaller file.")
+        raise UploadTooLarge(f"The server takes at most {max_size} bytes; send a smaller file.")
 
 
 def room(upload: Upload, max_size: int | None) -> int | None:
     """How many more bytes the upload may take; None is without limit."""
     limits = [limit for limit in (upload.length, max_size) if limit is not None]
     return max(0, min(limits) - upload.offset) if limits else None
+
+
+def require_room(upload: Upload, size: int, space: int | None) -> None:
+    """Raise `TooLarge` when `size` bytes are more than the `space` left for the upload.
+
+    What is beyond a length that was told meets no limit of the server: that length is within it.
+    """
+    if space is not None and size > space:
+        kind = UploadTooLarge if upload.length is None else TooLarge
+        raise kind(f"Only {space} more bytes fit into this upload; send no more.")
 
 
 def accept(upload: Upload, append: Append, *, max_size: int | None) -> Upload:
@@ -218,8 +234,7 @@ def accept(upload: Upload, append: Append, *, max_size: int | None) -> Upload:
         raise OffsetMismatch(upload.offset)
     accepted = _with_length(upload, append.length, max_size)
     space = room(accepted, max_size)
-    if space is not None and append.size is not None and append.size > space:
-        raise TooLarge(f"Only {space} more bytes belong to this upload; send no more.")
+    require_room(accepted, append.size or 0, space)
     return accepted
 
 

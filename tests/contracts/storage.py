@@ -10,6 +10,7 @@ import pytest
 from tests.fakes import Fault, MemoryBody
 from tests.uploads import NOW, UPLOAD, chunk, completed, fresh, grown
 from tusd_py.errors import NoSpace, StorageError, UploadNotFound
+from tusd_py.events import Cleaned
 from tusd_py.interfaces import Storage
 from tusd_py.receiving import same_as
 from tusd_py.upload import End, Ending, Partial, Upload
@@ -177,6 +178,79 @@ async def a_list_is_whole_or_fails(subject: StorageUnderTest) -> None:
     for uploads in (subject.ids, subject.unsettled):
         with subject.failing(Fault.UNREACHABLE), pytest.raises(StorageError):
             await uploads()
+
+
+# --- usage
+
+
+@promise
+async def open_uploads_take_what_was_said_or_came(subject: StorageUnderTest) -> None:
+    """`usage` counts the length of an open upload, or what came of one whose length is not known,
+    chunks before their turn too."""
+    told = await subject.storage.create(fresh())
+    deferred = await subject.storage.create(fresh(replace(UPLOAD, length=None)))
+    async with subject.storage.writer(deferred, atomic=True) as writer:
+        await writer.write(b"hello")
+        first = replace(deferred, offset=5, chunks=(chunk(b"hello"),))
+        await writer.commit(first)
+    for index in (0, 2, 3):  # the first is a part of the upload already
+        await subject.stage(first, index, b"abc")
+    await subject.stage(told, 1, b"a part of the length")
+
+    usage = await subject.storage.usage("42")
+
+    assert {upload_id: held.total for upload_id, held in usage.open.items()} == {
+        told.id: 10,
+        deferred.id: 11,
+    }
+    assert dict(usage.open[deferred.id].waiting) == {2: 3, 3: 3}
+    assert usage.finished == {}
+
+
+@promise
+async def finished_files_take_their_size(subject: StorageUnderTest) -> None:
+    """`usage` counts a finished file by its size; a part that is whole is open still."""
+    done = await subject.finished(b"done")
+    part = await subject.part(b"part!")
+
+    for storage in (subject.storage, subject.storage, subject.restarted()):
+        usage = await storage.usage("42")
+
+        assert usage.finished == {done.id: 4}
+        assert {upload_id: held.total for upload_id, held in usage.open.items()} == {part.id: 5}
+        assert usage.size == 9
+
+
+@promise
+async def what_is_gone_takes_nothing(subject: StorageUnderTest) -> None:
+    """`usage` does not count an upload that ended, though its record remembers it, one that was
+    forgotten, nor another owner's; it sees each change at once."""
+    done, other = await subject.finished(b"done"), fresh(replace(UPLOAD, owner="43"))
+    await subject.storage.create(other)
+    ended = await subject.storage.create(fresh())
+    forgotten = await subject.storage.create(fresh())
+    before = await subject.storage.usage("42")
+    for upload in (done, ended):
+        await subject.storage.save(replace(upload, ending=Ending(why=End.TERMINATED, at=NOW)))
+    await subject.storage.forget(forgotten)
+
+    after = [await subject.storage.usage(owner) for owner in ("42", "42", "43", "44")]
+
+    assert before.size == 24
+    assert [usage.size for usage in after] == [0, 0, 10, 0]
+    assert [len(usage.open) for usage in after] == [0, 0, 1, 0]
+
+
+@promise
+async def usage_is_not_known_while_nothing_can_be_reached(subject: StorageUnderTest) -> None:
+    """`usage` raises `StorageError`, and never tells of less than there is."""
+    await subject.storage.create(fresh())
+    with subject.failing(Fault.UNREACHABLE), pytest.raises(StorageError):
+        await subject.storage.usage("42")
+
+    usage = await subject.storage.usage("42")
+
+    assert usage.size == 10
 
 
 # --- appending
@@ -879,6 +953,6 @@ async def clean_disturbs_nobody(subject: StorageUnderTest) -> None:
         await staging.commit(chunk(b"ef"))
         upload = await writer.commit(grown(upload, 2))
 
-    assert removed == 0
+    assert removed == Cleaned()
     assert await subject.storage.staged(upload) == {1: 2}
     assert await subject.content(upload) == b"abcd"

@@ -9,6 +9,9 @@ import pytest
 from tests.contracts.storage import PROMISES, Promise, StorageUnderTest
 from tests.fakes import Fault, MemoryStorage
 from tests.faulty_os import faulty_os
+from tests.uploads import BOOT
+from tusd_py.accounts import Accounts
+from tusd_py.metered import MeteredStorage
 from tusd_py.storage.local import LocalStorage
 
 each_promise = pytest.mark.parametrize("promise", PROMISES, ids=lambda each: each.__name__)
@@ -37,10 +40,10 @@ async def test_local_storage(
     def failing(fault: Fault) -> AbstractContextManager[None]:
         return without(root) if fault is Fault.UNREACHABLE else faulty.failing(fault)
 
-    storage = LocalStorage(root)
+    storage = LocalStorage(root, boot=BOOT)
     await storage.check()
     subject = StorageUnderTest(
-        storage=storage, failing=failing, restarted=lambda: LocalStorage(root)
+        storage=storage, failing=failing, restarted=lambda: LocalStorage(root, boot=BOOT)
     )
 
     await promise(subject)
@@ -55,9 +58,20 @@ async def test_memory_storage(promise: Promise) -> None:
     await promise(subject)
 
 
+@each_promise
+async def test_metered_storage(promise: Promise) -> None:
+    """A storage that keeps accounts keeps the same promises to those who take little."""
+    storage = MemoryStorage()
+
+    def metered() -> MeteredStorage:
+        return MeteredStorage(storage, Accounts(storage.usage, max_open=1000, quota=1 << 30))
+
+    await promise(StorageUnderTest(storage=metered(), failing=storage.failing, restarted=metered))
+
+
 async def test_local_content_outlives_its_upload(tmp_path: Path) -> None:
     """On disk an open file stays readable to its end, whether it is replaced or deleted."""
-    storage = LocalStorage(tmp_path / "data")
+    storage = LocalStorage(tmp_path / "data", boot=BOOT)
     await storage.check()
     subject = StorageUnderTest(
         storage=storage, failing=lambda _fault: without(tmp_path), restarted=lambda: storage

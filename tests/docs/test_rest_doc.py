@@ -24,7 +24,13 @@ DATA = "/data"
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+\+00:00")
 
-KINDS_OF_TUS = {"offset_mismatch", "checksum_mismatch", "version_mismatch", "range_not_satisfiable"}
+KINDS_OF_TUS = {
+    "offset_mismatch",
+    "checksum_mismatch",
+    "metadata_too_large",
+    "version_mismatch",
+    "range_not_satisfiable",
+}
 """Refusals that only the tus face has."""
 
 PLAIN = {"expectation_failed"}

@@ -189,7 +189,7 @@ async def test_sweep(tmp_path: Path) -> None:
     said = await run("sweep", cwd=tmp_path, environ=settings(tmp_path / "data"))
 
     assert said.code == 0
-    assert said.out == "0 expired, 0 finished, 0 forgotten, 0 cleaned, 0 failed\n"
+    assert said.out == "0 expired, 0 finished, 0 forgotten, 0 cleaned, 0 quarantined, 0 failed\n"
 
 
 # --- token

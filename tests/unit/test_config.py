@@ -15,8 +15,10 @@ from tests.tokens import PRIVATE_KEY, PUBLIC_PEM, public_pem
 from tusd_py.config import Config, add_flags, load_config, settings_table
 from tusd_py.setting_types import (
     Backend,
+    Durability,
     LogFormat,
     LogLevel,
+    Rate,
     S3Download,
     SettingError,
     UrlStyle,
@@ -48,6 +50,8 @@ GOOD: list[tuple[str, str, object]] = [
     ("EXPECTED_JWT_AUDIENCE", "a", "a"),
     ("JWT_USER_ID_CLAIM", "uid", "uid"),
     ("STORAGE_BACKEND", "LOCAL", Backend.LOCAL),
+    ("DURABILITY", " Strict ", Durability.STRICT),
+    ("DURABILITY", "default", Durability.DEFAULT),
     ("LOCAL_TEMP_CHUNK_PATH", "/data", Path("/data")),
     ("LOCAL_TEMP_CHUNK_PATH", "data", Path.cwd() / "data"),
     ("LOCAL_TEMP_CHUNK_PATH", "~/data", Path.home() / "data"),
@@ -85,11 +89,31 @@ GOOD: list[tuple[str, str, object]] = [
     ("MAX_UPLOAD_SIZE", "1tib", 1 << 40),
     ("MAX_UPLOAD_SIZE", "unlimited", None),
     ("MAX_CHUNKS", "1", 1),
+    ("MAX_METADATA_SIZE", "0", 0),
+    ("MAX_METADATA_SIZE", "64KiB", 64 << 10),
+    ("MAX_OPEN_UPLOADS_PER_USER", "1", 1),
+    ("MAX_OPEN_UPLOADS_PER_USER", "Unlimited", None),
+    ("USER_QUOTA", "50GiB", 50 << 30),
+    ("USER_QUOTA", "unlimited", None),
+    ("RATE_LIMIT", "100/s", Rate(count=100, seconds=1)),
+    ("RATE_LIMIT", "6000 / M", Rate(count=6000, seconds=60)),
+    ("RATE_LIMIT", "1/h", Rate(count=1, seconds=3600)),
+    ("RATE_LIMIT", "none", None),
+    ("MIN_FREE_DISK", "0", 0),
+    ("MIN_FREE_DISK", "2GiB", 2 << 30),
     ("UPLOAD_EXPIRES_AFTER", "90", timedelta(seconds=90)),
     ("UPLOAD_EXPIRES_AFTER", "15m", timedelta(minutes=15)),
     ("UPLOAD_EXPIRES_AFTER", "7d", timedelta(days=7)),
     ("SWEEP_INTERVAL", "1h", timedelta(hours=1)),
     ("BODY_TIMEOUT", "0.5s", timedelta(seconds=0.5)),
+    ("MIN_TRANSFER_RATE", "1KiB", 1024),
+    ("MIN_TRANSFER_RATE", "0", 0),
+    ("HEADER_TIMEOUT", "0.5s", timedelta(seconds=0.5)),
+    ("MAX_CONNECTIONS", "1", 1),
+    ("MAX_REQUESTS_PER_USER", "1", 1),
+    ("SHUTDOWN_DELAY", "0", timedelta(0)),
+    ("SHUTDOWN_DELAY", "0.0 s", timedelta(0)),
+    ("SHUTDOWN_DELAY", "10s", timedelta(seconds=10)),
     ("SHUTDOWN_TIMEOUT", "5 s", timedelta(seconds=5)),
     ("CORS_ALLOW_ORIGINS", "*", ("*",)),
     (
@@ -133,8 +157,17 @@ def test_the_defaults() -> None:
     assert config.public_url is None
     assert config.trusted_proxies == ()
     assert config.max_upload_size is None
+    assert config.max_metadata_size == 16 << 10
+    assert config.max_open_uploads_per_user == 1000
+    assert config.user_quota is None
+    assert config.rate_limit is None
+    assert config.min_free_disk == 100 << 20
     assert config.upload_expires_after == timedelta(hours=24)
     assert config.body_timeout == timedelta(seconds=60)
+    assert config.header_timeout == timedelta(seconds=15)
+    assert config.min_transfer_rate == 256
+    assert (config.max_connections, config.max_requests_per_user) == (4096, 512)
+    assert config.shutdown_delay == timedelta(0)
     assert config.cors_allow_origins == ("*",)
     assert config.demo is False
     assert (config.log_format, config.log_level) == (LogFormat.TEXT, LogLevel.INFO)
@@ -162,6 +195,7 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("EXPECTED_JWT_ISSUER", "  ", "missing"),
         ("EXPECTED_JWT_AUDIENCE", "\t", "missing"),
         ("STORAGE_BACKEND", "gcs", "local"),
+        ("DURABILITY", "none", "default or strict"),
         ("LOCAL_TEMP_CHUNK_PATH", "~nobody-of-this-name/data", "folder"),
         ("S3_ENDPOINT_URL", "s3.example", "https://"),
         ("S3_PART_SIZE", "5242879", "5MiB to 5GiB"),
@@ -204,6 +238,19 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("MAX_CHUNKS", "0", "above 0"),
         ("MAX_CHUNKS", "-1", "above 0"),
         ("MAX_CHUNKS", "unlimited", "above 0"),
+        ("MAX_METADATA_SIZE", "65KiB", "up to 64KiB"),
+        ("MAX_METADATA_SIZE", "unlimited", "up to 64KiB"),
+        ("MAX_METADATA_SIZE", "long", "up to 64KiB"),
+        ("MAX_OPEN_UPLOADS_PER_USER", "0", "or unlimited"),
+        ("MAX_OPEN_UPLOADS_PER_USER", "-1", "or unlimited"),
+        ("USER_QUOTA", "much", "5GiB"),
+        ("RATE_LIMIT", "100", "100/s"),
+        ("RATE_LIMIT", "0/s", "100/s"),
+        ("RATE_LIMIT", "-1/s", "100/s"),
+        ("RATE_LIMIT", "1.5/s", "100/s"),
+        ("RATE_LIMIT", "100/d", "100/s"),
+        ("MIN_FREE_DISK", "unlimited", "100MiB"),
+        ("MIN_FREE_DISK", "-1", "100MiB"),
         ("UPLOAD_EXPIRES_AFTER", "0", "24h"),
         ("UPLOAD_EXPIRES_AFTER", "-1h", "24h"),
         ("UPLOAD_EXPIRES_AFTER", "soon", "24h"),
@@ -211,6 +258,12 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("SWEEP_INTERVAL", "0s", "90s"),
         ("BODY_TIMEOUT", "1e3", "90s"),
         ("SHUTDOWN_TIMEOUT", "never", "90s"),
+        ("SHUTDOWN_DELAY", "-1s", "90s"),
+        ("HEADER_TIMEOUT", "0", "90s"),
+        ("MIN_TRANSFER_RATE", "unlimited", "0 for no limit"),
+        ("MIN_TRANSFER_RATE", "slow", "0 for no limit"),
+        ("MAX_CONNECTIONS", "0", "above 0"),
+        ("MAX_REQUESTS_PER_USER", "0", "above 0"),
         ("CORS_ALLOW_ORIGINS", "example.org", "https://example.org"),
         ("CORS_ALLOW_ORIGINS", "https://e.org/path", "https://example.org"),
         ("CORS_ALLOW_ORIGINS", "https://*.e.org x", "https://example.org"),

@@ -12,11 +12,19 @@ SAMPLES: dict[type[UploadError], UploadError] = {
         errors.BodyInterrupted,
         errors.BodyMalformed,
         errors.BodyStalled,
+        errors.BodyTooSlow,
         errors.BodyStopped,
         errors.UploadLocked,
         errors.NoSpace,
+        errors.DiskTooFull,
     )
 } | {
+    errors.QuotaExceeded: errors.QuotaExceeded(10),
+    errors.MetadataTooLarge: errors.MetadataTooLarge(10),
+    errors.TooManyRequests: errors.TooManyRequests("Not now.", 7),
+    errors.TooManyAtOnce: errors.TooManyAtOnce(3),
+    errors.TooManyUploads: errors.TooManyUploads(3),
+    errors.RateLimited: errors.RateLimited(7),
     errors.OffsetMismatch: errors.OffsetMismatch(7),
     errors.MissingChunks: errors.MissingChunks([1, 2], 2),
 }

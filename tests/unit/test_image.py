@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.servers import free_port, settings
 
@@ -123,6 +126,49 @@ def test_dockerignore_lets_pass_what_is_copied() -> None:
     assert "*" in rules
     assert [path for path in copied() if is_ignored(path)] == []
     assert {rule[1:] for rule in rules if rule.startswith("!")} == set(copied())
+
+
+def locked() -> dict[str, Requirement]:
+    """What requirements.lock fixes, by name."""
+    text = re.sub(r"^ *#.*\n", "", (REPOSITORY / "requirements.lock").read_text(), flags=re.M)
+    lines = text.replace("\\\n", " ").splitlines()
+    found = [Requirement(line.partition(" --hash=")[0]) for line in lines]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def test_lock_fixes_what_the_image_needs() -> None:
+    """requirements.lock has a version of every dependency that pyproject.toml allows, and of what
+    builds the package; `make lock` writes it."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    build = project["build-system"]["requires"]
+    wanted = [Requirement(text) for text in [*project["project"]["dependencies"], *build]]
+    versions = {name: str(one.specifier).removeprefix("==") for name, one in locked().items()}
+
+    assert build == project["project"]["optional-dependencies"]["build"]
+    for each in wanted:
+        assert each.specifier.contains(versions[canonicalize_name(each.name)]), each
+
+
+def test_lock_names_files_by_their_hash_only() -> None:
+    """Every line of the lock is one exact version with the SHA-256 of its files: no other file is
+    installed, wherever it comes from, and no address is in it."""
+    text = (REPOSITORY / "requirements.lock").read_text()
+    entries = re.sub(r"^ *#.*\n", "", text, flags=re.M).replace("\\\n", " ").splitlines()
+
+    assert [line for line in entries if "--hash=sha256:" not in line] == []
+    assert [line for line in entries if re.match(r"[A-Za-z0-9._-]+==[0-9]", line) is None] == []
+    assert re.findall(r"://|file:|--(?!hash=sha256:[0-9a-f]{64}\b)", text) == []
+
+
+def test_image_installs_nothing_but_what_is_locked() -> None:
+    """Every installation takes what the lock names, or is told to fetch nothing at all."""
+    text = " && ".join(line.text for line in IMAGE if line.name == "RUN")
+    installs = [command for command in text.split("&&") if "pip install" in command]
+
+    assert any("--requirement requirements.lock" in command for command in installs)
+    for command in installs:
+        is_closed = "--no-deps" in command and "--no-build-isolation" in command
+        assert "--require-hashes" in command or is_closed, command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +294,30 @@ def test_image_runs(image: Image, place: Path) -> None:
     assert output != b""
     assert files(image.root) == before
     assert files(place / "empty") == set()
+
+
+def test_image_holds_what_is_locked(image: Image) -> None:
+    """The image has the versions of the lock, and no build backend."""
+    ask = (
+        "from importlib.metadata import distributions; "
+        "print(*{f'{each.name}=={each.version}' for each in distributions()})"
+    )
+    done = subprocess.run(
+        [image.root / "opt/tusd-py/bin/python", "-c", ask],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    pairs = (each.split("==") for each in done.stdout.split())
+    held = {canonicalize_name(name): version for name, version in pairs}
+    own = {name: version for name, version in held.items() if name not in {"pip", "tusd-py"}}
+
+    assert own == {
+        name: str(one.specifier).removeprefix("==")
+        for name, one in locked().items()
+        if name != "setuptools" and (one.marker is None or one.marker.evaluate())
+    }
 
 
 def test_image_says_what_is_missing(image: Image, place: Path) -> None:

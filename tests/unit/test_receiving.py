@@ -341,7 +341,7 @@ async def test_a_full_storage_leaves_the_last_commit(storage: MemoryStorage) -> 
 async def receive_one(storage: MemoryStorage, body: Body, space: int | None) -> object:
     """Stage a chunk without committing it; what it was."""
     async with storage.stage(fresh(), 0) as writer:
-        return await receive_chunk(body, writer, space=space)
+        return await receive_chunk(body, writer, fresh(), space=space)
 
 
 async def test_a_chunk_is_described(storage: MemoryStorage) -> None:

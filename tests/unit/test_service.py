@@ -23,6 +23,7 @@ from tusd_py.errors import (
     OffsetMismatch,
     StorageError,
     TooLarge,
+    Trouble,
     UploadGone,
     UploadLocked,
     UploadNotFound,
@@ -376,8 +377,17 @@ async def test_draining_begins_no_append() -> None:
 
     with pytest.raises(BodyStopped):
         await core.append(upload, 0, b"hello")
-    assert core.service.is_draining
     assert await core.now(upload) == upload
+
+
+async def test_draining_creates_nothing() -> None:
+    """A server that is about to leave takes no new upload."""
+    core = Core()
+    core.service.drain()
+
+    with pytest.raises(Trouble):
+        await core.created(10)
+    assert [upload async for upload in core.storage.unsettled()] == []
 
 
 # --- ownership

@@ -10,7 +10,8 @@ import pytest
 from tests.core import LIFE, NEW, Core
 from tests.fakes import Fault
 from tusd_py.errors import StorageError, UploadNotFound
-from tusd_py.sweeper import Report, sweep, sweep_forever
+from tusd_py.events import Swept
+from tusd_py.sweeper import sweep, sweep_forever
 
 
 async def test_a_living_upload_is_left_alone() -> None:
@@ -20,7 +21,7 @@ async def test_a_living_upload_is_left_alone() -> None:
     core.clock.forward(LIFE - timedelta(microseconds=1))
     report = await sweep(core.service)
 
-    assert report == Report()
+    assert report == Swept()
     assert await core.now(upload) == upload
 
 
@@ -31,7 +32,7 @@ async def test_an_expired_upload_is_ended() -> None:
     core.clock.forward(LIFE)
     report = await sweep(core.service)
 
-    assert report == Report(expired=1)
+    assert report == Swept(expired=1)
     assert core.sink.kinds()[-1] == "Expired"
     assert (await core.now(upload)).ending is not None
     with pytest.raises(UploadNotFound):
@@ -57,7 +58,7 @@ async def test_bytes_prolong_a_life() -> None:
     await core.append(upload, 0, b"hello")
     core.clock.forward(LIFE / 2)
 
-    assert await sweep(core.service) == Report()
+    assert await sweep(core.service) == Swept()
 
 
 async def test_a_finished_file_is_never_swept() -> None:
@@ -67,7 +68,7 @@ async def test_a_finished_file_is_never_swept() -> None:
     core.clock.forward(LIFE * 1000)
     report = await sweep(core.service)
 
-    assert report == Report()
+    assert report == Swept()
     assert core.storage.file(upload.place) == b"hello"
 
 
@@ -77,7 +78,7 @@ async def test_a_finished_partial_upload_expires() -> None:
     await core.partial(b"hello")
     core.clock.forward(LIFE)
 
-    assert await sweep(core.service) == Report(expired=1)
+    assert await sweep(core.service) == Swept(expired=1)
 
 
 async def test_what_a_crash_left_full_is_finished() -> None:
@@ -89,7 +90,7 @@ async def test_what_a_crash_left_full_is_finished() -> None:
     core.clock.forward(LIFE * 2)
     report = await sweep(core.service)
 
-    assert report == Report(finished=1)
+    assert report == Swept(finished=1)
     assert (await core.now(upload)).is_file
     assert core.storage.file(upload.place) == b"hello"
 
@@ -104,7 +105,7 @@ async def test_what_cannot_be_finished_is_tried_again() -> None:
         failed = await sweep(core.service)
     finished = await sweep(core.service)
 
-    assert (failed, finished) == (Report(failed=1), Report(finished=1))
+    assert (failed, finished) == (Swept(failed=1), Swept(finished=1))
 
 
 async def test_what_can_never_be_finished_expires() -> None:
@@ -117,7 +118,7 @@ async def test_what_can_never_be_finished_expires() -> None:
         core.clock.forward(LIFE)
         report = await sweep(core.service)
 
-    assert report == Report(expired=1)
+    assert report == Swept(expired=1)
 
 
 async def test_a_tombstone_is_remembered_for_a_life() -> None:
@@ -129,7 +130,7 @@ async def test_a_tombstone_is_remembered_for_a_life() -> None:
     core.clock.forward(LIFE - timedelta(microseconds=1))
     report = await sweep(core.service)
 
-    assert report == Report()
+    assert report == Swept()
     assert (await core.now(upload)).ending is not None
 
 
@@ -142,7 +143,7 @@ async def test_a_tombstone_is_forgotten() -> None:
     core.clock.forward(LIFE)
     report = await sweep(core.service)
 
-    assert report == Report(forgotten=1)
+    assert report == Swept(forgotten=1)
     with pytest.raises(UploadNotFound):
         await core.now(upload)
 
@@ -155,7 +156,7 @@ async def test_a_forgotten_predecessor_leaves_the_file() -> None:
     core.clock.forward(LIFE * 2)
     report = await sweep(core.service)
 
-    assert report == Report(forgotten=1)
+    assert report == Swept(forgotten=1)
     assert core.storage.file(later.place) == b"later"
 
 
@@ -174,7 +175,7 @@ async def test_an_upload_somebody_works_on_is_skipped() -> None:
     ):
         report = await sweep(core.service)
 
-    assert report == Report()
+    assert report == Swept()
     assert asked == []
 
 
@@ -191,8 +192,8 @@ async def test_one_that_fails_does_not_hold_up_the_others(
     again = await sweep(core.service)
 
     assert [record.getMessage() for record in caplog.records] == ["sweep_failed"] * 2
-    assert failed == Report(failed=2)
-    assert again == Report(expired=2)
+    assert failed == Swept(failed=2)
+    assert again == Swept(expired=2)
 
 
 async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
@@ -202,8 +203,15 @@ async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
             await asyncio.sleep(0.001)
 
 
+async def told(core: Core, event: Swept) -> None:
+    """Return once the sweeper has told what it did."""
+    async with asyncio.timeout(5):
+        while event not in core.sink.events:  # noqa: ASYNC110 - a list tells nobody
+            await asyncio.sleep(0.001)
+
+
 async def test_it_sweeps_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """A pass now and one every interval; one that fails is logged, and one that does something."""
+    """A pass now and one every interval; one that fails is logged, what one did is told."""
     caplog.set_level(logging.INFO)
     core = Core()
     upload = await core.created(10)
@@ -212,13 +220,14 @@ async def test_it_sweeps_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     try:
         with core.storage.failing(Fault.UNREACHABLE):
             await logged(caplog, "sweep_failed")
-        await logged(caplog, "swept")
+        await told(core, Swept(expired=1))
         await asyncio.wait([sweeping], timeout=0.05)
     finally:
         sweeping.cancel()
         await asyncio.wait([sweeping])
 
-    assert [message for message in caplog.messages if message != "sweep_failed"] == ["swept"]
+    assert set(caplog.messages) == {"sweep_failed"}
+    assert core.sink.events.count(Swept(expired=1)) == 1
     assert (await core.now(upload)).ending is not None
 
 

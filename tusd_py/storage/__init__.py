@@ -1,23 +1,39 @@
 """Chooses where uploads are kept."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tusd_py.config import Config
+from tusd_py.errors import NoSpace
 from tusd_py.interfaces import Storage
-from tusd_py.setting_types import Backend, S3Download, UrlStyle
+from tusd_py.setting_types import Backend, Durability, S3Download, UrlStyle
+from tusd_py.storage import medium
 from tusd_py.storage.local import LocalStorage
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def open_storage(config: Config) -> AsyncIterator[Storage]:
-    """The storage that the settings name, checked. Raises `StorageError`."""
+    """The storage that the settings name, checked. Raises `StorageError`; a full disk is no reason
+    not to start."""
     if config.storage_backend is Backend.S3:
         async with _open_s3(config) as storage:
             yield storage
     else:
-        local = LocalStorage(config.local_temp_chunk_path)
-        await local.check()
+        boot = await asyncio.to_thread(medium.boot_id)
+        local = LocalStorage(
+            config.local_temp_chunk_path,
+            boot=boot,
+            is_strict=config.durability is Durability.STRICT,
+            least_free=config.min_free_disk,
+        )
+        try:
+            await local.check()
+        except NoSpace:  # what is there can be fetched, and deleted, which makes room
+            logger.error("no_space")
         yield local
 
 

@@ -3,26 +3,51 @@
 import contextlib
 import errno
 import os
+import stat
 import uuid
 from pathlib import Path
 
 from tusd_py.errors import StorageError
 
+MOST = 64 << 20
+"""No small file is larger, in bytes."""
+
 _COPY_SIZE = 1 << 24
 _CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
 
 
+class NotAFile(OSError):
+    """There is something else, or something far too large: nobody here wrote it."""
+
+
+class NotSynced(OSError):
+    """The medium did not take it. What was written since it last did may be gone, although it can
+    still be read and although a second try may succeed (fsync(2))."""
+
+
 def probe(folder: Path) -> None:
     """Make `folder` and prove that it can be written to."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f".probe-{uuid.uuid4().hex}"
-    path.touch()
-    path.unlink()
+    try:
+        path.write_bytes(b"probe")
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably, if they are not there."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    sync_folder(folder.parent)
 
 
 def open_to_read(path: Path) -> int:
-    """A descriptor for reading."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """A descriptor for reading. Does not wait for who might write into a pipe."""
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def close(fd: int) -> None:
@@ -31,8 +56,23 @@ def close(fd: int) -> None:
 
 
 def read(path: Path) -> bytes:
-    """A whole small file."""
-    return path.read_bytes()
+    """A whole small file. Raises `NotAFile`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise NotAFile(errno.EINVAL, "not a file") from error
+        raise
+    try:
+        about = os.fstat(fd)
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(about.st_mode) or about.st_size > MOST:
+            raise NotAFile(errno.EINVAL, "not a file")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def size(path: Path) -> int | None:
@@ -47,8 +87,18 @@ def names(folder: Path) -> list[str]:
     """What a folder holds; nothing if there is none."""
     try:
         return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            raise
         return []
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder itself, no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def replace(path: Path, data: bytes, *, durable: bool) -> None:
@@ -59,7 +109,7 @@ def replace(path: Path, data: bytes, *, durable: bool) -> None:
         try:
             write_all(fd, data, 0)
             if durable:
-                os.fsync(fd)
+                sync(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -103,12 +153,13 @@ def copy_before_tail(path: Path, to_fd: int, position: int, tail: int) -> tuple[
 
 def seal(path: Path, size: int, *, may_create: bool) -> None:
     """Cut a file to `size` bytes and put it on the medium."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if may_create else 0), 0o644)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if may_create else 0)
+    fd = os.open(path, flags, 0o644)
     try:
         if os.fstat(fd).st_size < size:
             raise StorageError("Bytes of this upload were lost on the disk.")
         os.ftruncate(fd, size)
-        os.fsync(fd)
+        sync(fd)
     finally:
         os.close(fd)
 
@@ -131,13 +182,29 @@ def move(source: Path, target: Path, *, below: Path) -> None:
         sync_folder(folder.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the medium."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(fd: int) -> None:
+    """Put a file on the medium. Raises `NotSynced`."""
     try:
         os.fsync(fd)
+    except OSError as error:
+        raise NotSynced(error.errno, error.strerror) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the medium. Raises `NotSynced`."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(fd)
     finally:
         os.close(fd)
+
+
+def sync_folders(folder: Path, *, below: Path) -> None:
+    """Put the names in a folder, and in those above it down to `below`, on the medium."""
+    while folder != below:
+        sync_folder(folder)
+        folder = folder.parent
+    sync_folder(below)
 
 
 def prune(folder: Path, *, below: Path) -> None:
@@ -151,9 +218,12 @@ def prune(folder: Path, *, below: Path) -> None:
 
 
 def remove_files(folder: Path) -> None:
-    """Remove the files in a folder, and the folder unless somebody just made another in it."""
+    """Remove the files in a folder, and the folder unless somebody just made another in it. What
+    is no folder stays: nobody here wrote it."""
+    if not is_folder(folder):
+        return
     for name in names(folder):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             (folder / name).unlink()
     remove_empty(folder)
 
@@ -171,8 +241,8 @@ def remove_empty(folder: Path) -> None:
 
 def remove_older(path: Path, before: float) -> bool:
     """Remove a file that was last written before a time (seconds since 1970)."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_mtime < before:
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        if path.lstat().st_mtime < before:
             path.unlink()
             return True
     return False

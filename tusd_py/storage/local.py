@@ -13,14 +13,21 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
-from tusd_py.errors import StorageError, UploadGone, UploadNotFound
+from tusd_py.errors import StorageError, TooLarge, UploadGone, UploadNotFound
+from tusd_py.events import Cleaned
 from tusd_py.interfaces import ChunkWriter, Content, Writer
-from tusd_py.storage import disk, places
-from tusd_py.storage.local_writer import DIGEST_SIZE, open_chunk_writer, open_writer
+from tusd_py.storage import disk, medium, places
+from tusd_py.storage.local_cleaning import Cleaning
+from tusd_py.storage.local_index import LocalIndex
+from tusd_py.storage.local_records import ForeignRecord, LocalRecords
+from tusd_py.storage.local_staging import Staging
+from tusd_py.storage.local_writer import open_writer
 from tusd_py.storage.paths import Paths
-from tusd_py.storage.record import TornRecord, decode, encode
+from tusd_py.storage.record import TornRecord
+from tusd_py.storage.space import Space
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
+from tusd_py.usage import Usage
 
 READ_SIZE = 1 << 20
 SMALL = 4 << 20
@@ -28,67 +35,87 @@ SMALL = 4 << 20
 
 STALE_SECONDS = 3600.0
 
+LARGEST = 2**63 - 1
+"""Bytes that an offset in a file can count (off_t)."""
+
 logger = logging.getLogger(__name__)
 
 
 class LocalStorage:
-    """See `Storage`. All calls to the disk are made in threads."""
+    """See `Storage`. All calls to the disk are made in threads.
 
-    def __init__(self, root: Path) -> None:
+    With `is_strict` whatever was answered is on the medium; otherwise completions are. `boot` is
+    the present life of the machine. `least_free` bytes stay free when an upload is created.
+    """
+
+    def __init__(
+        self, root: Path, *, boot: str, is_strict: bool = False, least_free: int = 0
+    ) -> None:
         self._paths = Paths(root)
+        self._space = Space(root, least_free)
         self._threads = Threads()
+        self._records = LocalRecords(self._paths, boot=boot, is_strict=is_strict)
+        self._staging = Staging(self._threads, self._paths, boot=boot, is_strict=is_strict)
+        self._cleaning = Cleaning(self._paths, self._records, self._staging)
+        self._index = LocalIndex(
+            self._paths, self._records, self._staging, suspect=self._cleaning.suspect
+        )
 
     async def check(self) -> None:
         """See `Storage.check`."""
         await self._threads.run(disk.probe, self._paths.uploads)
         await self._threads.run(disk.probe, self._paths.final)
+        await self._threads.run(self._space.require, 0)
 
     async def create(self, upload: Upload) -> Upload:
         """See `Storage.create`."""
-        await self._threads.run(self._create, upload)
-        return upload
+        if upload.length is not None and upload.length > LARGEST:
+            raise TooLarge("No file can be so large; send smaller ones.")
+        await self._threads.run(self._space.require, upload.length or 0)
+        return await self._threads.run(self._records.create, upload)
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn.
 
-        When the disk lost bytes that the record knows, the upload has those before them only.
+        When the disk lost bytes that the record knows, the upload has those before them only; after
+        a power failure those that were on the medium.
         """
         if not is_upload_id(upload_id):
             raise UploadNotFound
         try:
-            upload = await self._threads.run(self._load, owner, upload_id)
+            return await self._threads.run(self._load, owner, upload_id)
+        except ForeignRecord as error:
+            self._cleaning.suspect(owner, upload_id, error)
+            raise UploadNotFound from error
         except TornRecord as error:
-            logger.error("torn_record", extra={"owner": owner, "upload": upload_id})
+            self._cleaning.suspect(owner, upload_id, error)
             raise UploadGone("The record of the upload is damaged; create a new one.") from error
-        if upload.owner != owner or upload.id != upload_id:
-            logger.error("foreign_record", extra={"owner": owner, "upload": upload_id})
-            raise UploadNotFound
-        return upload
 
     async def save(self, upload: Upload) -> Upload:
         """See `Storage.save`. Completions are on the medium when this returns."""
-        await self._threads.run(self._save, upload)
-        return upload
+        return await self._threads.run(self._records.write, upload, synced=medium.synced(upload))
 
     @asynccontextmanager
     async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
         """See `Storage.writer`. Nothing differs for an `atomic` one on disk."""
-        async with open_writer(self._threads, self._paths, upload) as writer:
+        async with open_writer(
+            self._threads, self._paths, self._records, self._staging, upload
+        ) as writer:
             yield writer
 
     @asynccontextmanager
     async def stage(self, upload: Upload, index: int) -> AsyncIterator[ChunkWriter]:
         """See `Storage.stage`."""
-        async with open_chunk_writer(self._threads, self._paths.chunk(upload, index)) as writer:
+        async with self._staging.open(upload, index) as writer:
             yield writer
 
     async def staged(self, upload: Upload) -> dict[int, int]:
         """See `Storage.staged`."""
-        return await self._threads.run(_staged, self._paths.chunks(upload))
+        return await self._threads.run(self._staging.sizes, upload)
 
     async def unstage(self, upload: Upload, index: int) -> None:
         """See `Storage.unstage`."""
-        await self._threads.run(self._paths.chunk(upload, index).unlink, missing_ok=True)
+        await self._threads.run(self._staging.forget, upload, index)
 
     async def others_at_place(self, upload: Upload) -> list[Upload]:
         """See `Storage.others_at_place`."""
@@ -147,39 +174,36 @@ class LocalStorage:
     async def uploads(self, owner: str) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
         await self._threads.run(self._require_folder)
-        for upload in await self._threads.run(self._records, owner):
+        for upload in await self._threads.run(self._index.uploads, owner):
             yield upload
+
+    async def usage(self, owner: str) -> Usage:
+        """See `Storage.usage`."""
+        await self._threads.run(self._require_folder)
+        return await self._threads.run_long(self._index.usage, owner)
 
     async def unsettled(self) -> AsyncIterator[Upload]:
         """See `Storage.unsettled`."""
         await self._threads.run(self._require_folder)
         for owner in await self._threads.run(disk.names, self._paths.uploads):
-            for upload in await self._threads.run(self._records, owner):
-                if not upload.is_file:
-                    yield upload
+            try:
+                found = await self._threads.run(self._index.unsettled, owner)
+            except StorageError as error:  # one folder must not keep the others waiting
+                logger.error("unreadable_folder", extra={"owner": owner, "why": str(error)})
+                continue
+            for upload in found:
+                yield upload
 
-    async def clean(self) -> int:
-        """See `Storage.clean`: temporary files that nobody wrote to for an hour."""
-        return await self._threads.run(self._clean, time.time() - STALE_SECONDS)
-
-    def _create(self, upload: Upload) -> None:
-        try:
-            disk.replace(self._paths.info(upload), encode(upload), durable=False)
-        except FileNotFoundError:
-            (self._paths.uploads / upload.owner).mkdir(parents=True, exist_ok=True)
-            disk.replace(self._paths.info(upload), encode(upload), durable=False)
-
-    def _save(self, upload: Upload) -> None:
-        disk.replace(
-            self._paths.info(upload), encode(upload), durable=upload.completion is not None
-        )
+    async def clean(self) -> Cleaned:
+        """See `Storage.clean`: what nobody wrote to for an hour."""
+        return await self._threads.run(self._cleaning.run, time.time() - STALE_SECONDS)
 
     def _load(self, owner: str, upload_id: str) -> Upload:
         try:
-            upload = decode(disk.read(self._paths.info_of(owner, upload_id)))
+            upload = self._records.read(owner, upload_id)
         except (FileNotFoundError, NotADirectoryError):
             self._require_folder()
-            raise
+            raise UploadNotFound from None
         if upload.completion is not None or upload.ending is not None or not upload.offset:
             return upload
         size = disk.size(self._paths.data(upload))
@@ -188,6 +212,8 @@ class LocalStorage:
             if is_moved:
                 return upload
             size = 0
+        if not medium.is_of(upload, self._records.boot):
+            size = min(size, medium.synced(upload))
         if size < upload.offset:
             logger.error("bytes_lost", extra={"owner": owner, "upload": upload_id, "size": size})
             return shrunk(upload, size)
@@ -211,7 +237,7 @@ class LocalStorage:
         if upload_id is None or upload_id == upload.id:
             return []
         try:
-            other = decode(disk.read(self._paths.info_of(upload.owner, upload_id)))
+            other = self._records.read(upload.owner, upload_id)
         except (FileNotFoundError, TornRecord, StorageError):
             return []
         return [other] if other.ending is None and other.place == upload.place else []
@@ -219,13 +245,20 @@ class LocalStorage:
     def _assemble(self, upload: Upload) -> None:
         data = self._paths.data(upload)
         if upload.is_partial:
-            disk.seal(data, upload.offset, may_create=not upload.offset)
+            self._seal(upload, may_create=not upload.offset)
             disk.sync_folder(data.parent)
         else:
             with contextlib.suppress(FileNotFoundError):
-                disk.seal(data, upload.offset, may_create=self._is_missing_and_empty(upload))
+                self._seal(upload, may_create=self._is_missing_and_empty(upload))
             places.occupy(self._paths, upload, data)
         disk.remove_files(self._paths.chunks(upload))
+
+    def _seal(self, upload: Upload, *, may_create: bool) -> None:
+        try:
+            disk.seal(self._paths.data(upload), upload.offset, may_create=may_create)
+        except disk.NotSynced:
+            self._records.go_back(upload)
+            raise
 
     def _is_missing_and_empty(self, upload: Upload) -> bool:
         """Whether the file of an empty upload was never made."""
@@ -236,36 +269,6 @@ class LocalStorage:
             places.vacate(self._paths, upload)  # first: it looks whether the bytes were moved
         self._paths.data(upload).unlink(missing_ok=True)
         disk.remove_files(self._paths.chunks(upload))
-
-    def _records(self, owner: str) -> list[Upload]:
-        found = []
-        for name in disk.names(self._paths.uploads / owner):
-            if not name.endswith(".info"):
-                continue
-            try:
-                upload = decode(disk.read(self._paths.uploads / owner / name))
-            except FileNotFoundError:
-                continue
-            except (TornRecord, StorageError, OSError):
-                logger.error("unreadable_record", extra={"owner": owner, "record": name})
-                continue
-            if upload.owner == owner and f"{upload.id}.info" == name:
-                found.append(upload)
-        return found
-
-    def _clean(self, before: float) -> int:
-        count = 0
-        for owner in disk.names(self._paths.uploads):
-            folder = self._paths.uploads / owner
-            for name in disk.names(folder):
-                if name.endswith(".tmp"):
-                    count += disk.remove_older(folder / name, before)
-                elif name.endswith(".chunks"):
-                    for chunk in disk.names(folder / name):
-                        if chunk.endswith(".tmp"):
-                            count += disk.remove_older(folder / name / chunk, before)
-                    disk.remove_empty(folder / name)
-        return count
 
 
 class _LocalContent:
@@ -287,13 +290,3 @@ class _LocalContent:
                 raise StorageError("The file is shorter than its upload was.")
             yield block
             start += len(block)
-
-
-def _staged(folder: Path) -> dict[int, int]:
-    sizes = {}
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.isascii() and entry.name.isdigit():
-                with contextlib.suppress(FileNotFoundError):
-                    sizes[int(entry.name)] = entry.stat().st_size - DIGEST_SIZE
-    return sizes

@@ -1,55 +1,62 @@
-"""Writing to a local file system: appends to an upload, and chunks before their turn."""
+"""Appending to an upload on a local file system."""
 
+import asyncio
+import contextlib
+import functools
 import os
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadError
-from tusd_py.interfaces import ChunkWriter, Writer
-from tusd_py.storage import disk
+from tusd_py.interfaces import Writer
+from tusd_py.storage import disk, medium
+from tusd_py.storage.local_records import LocalRecords
+from tusd_py.storage.local_staging import Staging
 from tusd_py.storage.paths import Paths
-from tusd_py.storage.record import encode
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 
-DIGEST_SIZE = 16
-"""Bytes after a chunk that waits: its digest."""
+SYNC_BYTES = 64 << 20
+"""Without DURABILITY=strict, too, what was received is put on the medium when it is so much: so a
+power failure costs no more of a long upload, and its completion has less to wait for."""
 
 
 @asynccontextmanager
-async def open_writer(threads: Threads, paths: Paths, upload: Upload) -> AsyncIterator[Writer]:
+async def open_writer(
+    threads: Threads, paths: Paths, records: LocalRecords, staging: Staging, upload: Upload
+) -> AsyncIterator[Writer]:
     """Append to an upload; what is not committed at the end is cut off."""
     fd = await threads.run(_open_data, paths.data(upload), upload.offset)
-    writer = _LocalWriter(threads, paths, fd, upload)
+    writer = _LocalWriter(threads, paths, records, staging, fd, upload)
     try:
         yield writer
     finally:
-        await threads.run(writer.close)
-
-
-@asynccontextmanager
-async def open_chunk_writer(threads: Threads, path: Path) -> AsyncIterator[ChunkWriter]:
-    """Write a chunk beside `path`, which it replaces when it is whole."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    fd = await threads.run(_open_staged, temporary)
-    try:
-        yield _LocalChunkWriter(threads, fd, temporary, path)
-    finally:
-        await threads.run(_close_staged, fd, temporary)
+        await writer.end()
 
 
 class _LocalWriter:
     """See `Writer`."""
 
-    def __init__(self, threads: Threads, paths: Paths, fd: int, upload: Upload) -> None:
+    def __init__(
+        self,
+        threads: Threads,
+        paths: Paths,
+        records: LocalRecords,
+        staging: Staging,
+        fd: int,
+        upload: Upload,
+    ) -> None:
         self._threads = threads
         self._paths = paths
+        self._records = records
+        self._staging = staging
         self._fd = fd
         self._upload = upload
         self._position = upload.offset
         self._kept = upload.offset
+        self._synced = medium.synced(upload)
+        self._syncing: asyncio.Task[int] | None = None
 
     async def write(self, block: bytes) -> None:
         await self._threads.run(disk.write_all, self._fd, block, self._position)
@@ -63,64 +70,83 @@ class _LocalWriter:
     async def commit(self, upload: Upload) -> Upload:
         if upload.offset != self._position:
             raise StorageError(f"{self._position} bytes were written, not {upload.offset}.")
-        before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
-        try:
-            await self._threads.run(self._write_record, upload)
-        except UploadError:
-            self._kept = before
-            raise
-        self._upload = upload
-        return upload
+        if self._must_sync(upload):
+            await self._settle()
+            self._begin_sync()
+            await self._settle()
+        return await self._write_record(upload)
 
     async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
-        return await self.commit(grown(self._position - self._upload.offset))
+        if self._syncing is not None and self._syncing.done():
+            await self._settle()
+        if self._syncing is None and self._position - self._synced >= SYNC_BYTES:
+            self._begin_sync()
+        return await self._write_record(grown(self._position - self._upload.offset))
 
-    def close(self) -> None:
-        """Cut off what was not committed."""
+    async def end(self) -> None:
+        """Cut off what was not committed; no thread uses the descriptor any more."""
+        try:
+            await self._settle()
+        finally:
+            await self._threads.run(self._close)
+
+    def _must_sync(self, upload: Upload) -> bool:
+        """Whether a commit waits for the medium. A full upload does so when it is assembled."""
+        if self._records.is_strict:
+            return self._position > self._synced
+        return not upload.is_full and self._position - self._synced >= SYNC_BYTES
+
+    def _begin_sync(self) -> None:
+        """Put what was written so far on the medium, while more may be written."""
+        self._syncing = asyncio.create_task(self._sync(self._position))
+
+    async def _sync(self, position: int) -> int:
+        await self._threads.run_long(disk.sync, self._fd)
+        return position
+
+    async def _settle(self) -> None:
+        """Wait for the medium. If it refuses, the upload goes back to what it took before."""
+        if self._syncing is None:
+            return
+        syncing, self._syncing = self._syncing, None
+        try:
+            self._synced = await syncing
+        except UploadError:
+            self._upload = await self._threads.run(self._records.go_back, self._upload)
+            self._kept = self._upload.offset
+            raise
+
+    async def _write_record(self, upload: Upload) -> Upload:
+        before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
+        write = functools.partial(self._records.write, synced=self._synced)
+        try:
+            self._upload = await self._threads.run(write, upload)
+        except UploadError:
+            self._kept = before
+            with contextlib.suppress(UploadError):
+                await self._threads.run(write, self._upload)
+            raise
+        return self._upload
+
+    def _close(self) -> None:
         try:
             if os.fstat(self._fd).st_size > self._kept:
                 os.ftruncate(self._fd, self._kept)
         finally:
             os.close(self._fd)
 
-    def _write_record(self, upload: Upload) -> None:
-        disk.replace(self._paths.info(upload), encode(upload), durable=False)
-
     def _absorb(self, source: Upload | int) -> Chunk:
-        if isinstance(source, Upload):
-            if source.offset == 0:
-                return Chunk(size=0, digest=None)
+        if isinstance(source, int):
+            return self._staging.absorb(self._upload, source, self._fd, self._position)
+        if source.offset:
             disk.copy(self._paths.data(source), self._fd, self._position, source.offset)
-            return Chunk(size=source.offset, digest=None)
-        path = self._paths.chunk(self._upload, source)
-        size, digest = disk.copy_before_tail(path, self._fd, self._position, DIGEST_SIZE)
-        return Chunk(size=size, digest=digest)
-
-
-class _LocalChunkWriter:
-    """See `ChunkWriter`."""
-
-    def __init__(self, threads: Threads, fd: int, temporary: Path, path: Path) -> None:
-        self._threads = threads
-        self._fd = fd
-        self._temporary = temporary
-        self._path = path
-        self._position = 0
-
-    async def write(self, block: bytes) -> None:
-        await self._threads.run(disk.write_all, self._fd, block, self._position)
-        self._position += len(block)
-
-    async def commit(self, chunk: Chunk) -> None:
-        if chunk.digest is None or len(chunk.digest) != DIGEST_SIZE:
-            raise StorageError("A chunk that waits needs its digest.")
-        await self._threads.run(disk.write_all, self._fd, chunk.digest, self._position)
-        await self._threads.run(os.rename, self._temporary, self._path)
+        return Chunk(size=source.offset, digest=None)
 
 
 def _open_data(path: Path, offset: int) -> int:
     """Open the bytes of an upload and cut off what was never committed."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if offset else os.O_CREAT), 0o644)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if offset else os.O_CREAT)
+    fd = os.open(path, flags, 0o644)
     try:
         size = os.fstat(fd).st_size
         if size < offset:
@@ -131,18 +157,3 @@ def _open_data(path: Path, offset: int) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def _open_staged(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    for _ in range(5):  # the sweeper may remove the folder, empty as it is
-        try:
-            return os.open(path, flags, 0o644)
-        except FileNotFoundError:
-            path.parent.mkdir(exist_ok=True)
-    return os.open(path, flags, 0o644)
-
-
-def _close_staged(fd: int, temporary: Path) -> None:
-    os.close(fd)
-    temporary.unlink(missing_ok=True)

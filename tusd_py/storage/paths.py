@@ -11,9 +11,10 @@ from tusd_py.upload import Upload
 class Paths:
     """uploads/{owner}/{id}.info           the record
     uploads/{owner}/{id}.data           the bytes, renamed to the finished file
-    uploads/{owner}/{id}.chunks/{index} REST chunks before their turn, each followed by its digest
+    uploads/{owner}/{id}.chunks/{index} REST chunks before their turn (local_staging.py)
     uploads/{owner}/{place}.place       the id of the upload whose file lies at a place
     final/{owner}/{file_id}/{filename}  finished files
+    quarantine/                         what nobody here wrote, or what is damaged
     """
 
     root: Path
@@ -27,6 +28,11 @@ class Paths:
     def final(self) -> Path:
         """A folder for each owner."""
         return self.root / "final"
+
+    @property
+    def quarantine(self) -> Path:
+        """Made when it is needed; as `uploads` otherwise."""
+        return self.root / "quarantine"
 
     def info_of(self, owner: str, upload_id: str) -> Path:
         """The record of an upload of which no more is known."""
@@ -43,10 +49,6 @@ class Paths:
     def chunks(self, upload: Upload) -> Path:
         """The folder of chunks that wait; there is none while none waited."""
         return self.uploads / upload.owner / f"{upload.id}.chunks"
-
-    def chunk(self, upload: Upload, index: int) -> Path:
-        """The chunk that waits under an index."""
-        return self.chunks(upload) / str(index)
 
     def claim(self, upload: Upload) -> Path:
         """Whose file lies at the place of an upload; a digest stands for the place."""

@@ -16,7 +16,7 @@ def holder(paths: Paths, upload: Upload) -> str | None:
     """The id of the upload whose file lies at the place of `upload`; None when nobody claims it."""
     try:
         upload_id = disk.read(paths.claim(upload)).decode("ascii", "replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError, disk.NotAFile):
         return None
     return upload_id if is_upload_id(upload_id) else None
 
@@ -33,12 +33,17 @@ def occupy(paths: Paths, upload: Upload, data: Path) -> None:
     If that fails before the file is there, the claim is the earlier one again.
     """
     before = holder(paths, upload)
-    _write(paths, upload, upload.id)
+    try:
+        _write(paths, upload, upload.id, durable=before not in {None, upload.id})
+    except disk.NotSynced:
+        _restore(paths, upload, before)
+        raise
     place = paths.place(upload)
     if not data.exists():
         if before != upload.id or not place.exists():
             _restore(paths, upload, before)
             raise StorageError("Bytes of this upload were lost on the disk.")
+        disk.sync_folders(place.parent, below=paths.root)  # who moved it may not have come to that
         return
     try:
         disk.move(data, place, below=paths.root)
@@ -71,8 +76,9 @@ def open_own(paths: Paths, upload: Upload) -> int:
     return fd
 
 
-def _write(paths: Paths, upload: Upload, upload_id: str) -> None:
-    disk.replace(paths.claim(upload), upload_id.encode(), durable=False)
+def _write(paths: Paths, upload: Upload, upload_id: str, *, durable: bool = False) -> None:
+    """A claim that is lost speaks for who finished; one that names another must not come back."""
+    disk.replace(paths.claim(upload), upload_id.encode(), durable=durable)
 
 
 def _restore(paths: Paths, upload: Upload, before: str | None) -> None:

@@ -2,14 +2,21 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tusd_py.errors import StorageError
 from tusd_py.names import is_segment, safe_filename
 from tusd_py.upload import Chunk, Completion, End, Ending, Final, Partial, Upload, is_upload_id
 
 VERSION = 1
+
+_SIZES = 10**19
+"""Every size is less: requests have 19 digits for it."""
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header field can hold (RFC 9110, 5.5), so that no client sent it."""
 
 
 class TornRecord(ValueError):
@@ -131,6 +138,9 @@ def _require_sense(upload: Upload) -> None:
         raise ValueError("filename")
     if upload.length is not None and upload.offset > upload.length:
         raise ValueError("length")
+    final = upload.concat.header if isinstance(upload.concat, Final) else ""
+    if _CONTROLS.search(f"{upload.metadata or ''}{final}"):
+        raise ValueError("not a header")
 
 
 def _text(value: object) -> str:
@@ -144,7 +154,7 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _size(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _SIZES:
         raise TypeError("not a size")
     return value
 
@@ -153,4 +163,6 @@ def _moment(value: object) -> datetime:
     moment = datetime.fromisoformat(_text(value))
     if moment.tzinfo is None:
         raise ValueError("a time without its zone")
-    return moment
+    if not 1970 <= moment.year < 9000:
+        raise ValueError("not a time of ours: one cannot reckon with it")
+    return moment.astimezone(UTC)

@@ -5,7 +5,16 @@ import asyncio
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from tusd_py.errors import BodyInterrupted, BodyMalformed, BodyStalled, BodyStopped
+from tusd_py.errors import (
+    BodyInterrupted,
+    BodyMalformed,
+    BodyStalled,
+    BodyStopped,
+    BodyTooSlow,
+)
+
+RATE_WINDOW = 30.0
+"""Seconds over which a body must bring its bytes, or the longest silence if that is longer."""
 
 
 class BrokenFraming(web.RequestPayloadError):
@@ -13,15 +22,24 @@ class BrokenFraming(web.RequestPayloadError):
 
 
 class RequestBody:
-    """See `Body`. `idle` is the longest silence in seconds. For the task of the request only."""
+    """See `Body`. For the task of the request only.
 
-    def __init__(self, request: web.Request, *, idle: float) -> None:
+    `idle` is the longest silence in seconds, `rate` the fewest bytes a second; 0 is any. The
+    server has patience for a window of waiting: every byte gives 1/`rate` seconds of it back.
+    Only waiting for the client spends it, neither storing nor the time before the body is asked
+    for.
+    """
+
+    def __init__(self, request: web.Request, *, idle: float, rate: int = 0) -> None:
         self._request = request
         self._content = request.content
         self._idle = idle
+        self._rate = rate
+        self._window = max(idle, RATE_WINDOW)
         self._is_begun = False
         self._is_stopped = False
         self._silence = 0.0
+        self._patience = self._window
         self._waiting: asyncio.Timeout | None = None
 
     @property
@@ -35,8 +53,10 @@ class RequestBody:
             raise BodyStopped
         if not self._is_begun:
             self._begin()
-        patience = self._idle - self._silence
+        patience = min(self._idle - self._silence, self._patience)
         limit = patience if pause is None else min(pause, patience)
+        clock = asyncio.get_running_loop().time
+        started = clock()
         try:
             async with asyncio.timeout(limit) as self._waiting:
                 block = await self._content.readany()
@@ -52,7 +72,7 @@ class RequestBody:
             return self._rest(error)
         finally:
             self._waiting = None
-        self._silence = 0.0
+        self._note_bytes(len(block), clock() - started)
         return block
 
     def stop(self) -> None:
@@ -73,8 +93,16 @@ class RequestBody:
         if self._is_stopped:
             raise BodyStopped
         self._silence += waited
+        self._patience -= waited
         if self._silence >= self._idle:
             raise BodyStalled
+        if self._patience <= 0:
+            raise BodyTooSlow
+
+    def _note_bytes(self, size: int, waited: float) -> None:
+        self._silence = 0.0
+        regained = size / self._rate if self._rate else self._window
+        self._patience = min(self._window, self._patience - waited + regained)
 
     def _rest(self, error: Exception) -> bytes:
         """What reached us before the body broke; then its end, or what broke it.

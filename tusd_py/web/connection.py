@@ -1,21 +1,29 @@
-"""A connection: what is said to a client whose request is not HTTP, and when nobody waits for it.
+"""A connection: how long a client may take, and what it is told when its request is not HTTP.
 
 aiohttp reads on for a while after an answer to a request whose body was not read. It does not see
 that the client went, or that the server is about to leave, nor does it tell a body whose framing
-broke. `_current_request`, `_task_handler` and `_messages` are the way to tell
-(tests/faults/test_lingering.py and tests/unit/web/test_body.py fail when they are gone).
+broke, how long a head takes, or whether an answer is ever read. `_current_request`,
+`_task_handler`, `_messages` and `_waiter` are the way to tell (tests/faults/test_lingering.py,
+tests/unit/web/test_body.py and tests/unit/web/test_connection.py fail when they are gone).
 """
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 
 from tusd_py.web.body import BrokenFraming
-from tusd_py.web.tus_headers import VERSION
+from tusd_py.web.crowd import Crowd
+from tusd_py.web.last_word import HEADERS, Doorstep, last_word
 
 RECEIVE_SIZE = 64 << 10
 """Bytes that are taken from a socket at once."""
+
+NEVER = 1e9
+"""Seconds for aiohttp's own timer, which would cut a head that came late; ours knows heads."""
 
 _WHY = {
     400: "The head of the request is not valid HTTP, or a field of it is too long.",
@@ -23,37 +31,123 @@ _WHY = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds a client may take: for the `head` of a request, `between` an answer and the next
+    request, and until it has taken an `answer`."""
+
+    head: float
+    between: float
+    answer: float
+
+
 class Connection(web.RequestHandler):
     """One connection. Its errors are one line of ours: aiohttp's quote the head, and log it, and
     a token may be in it."""
 
+    def __init__(
+        self,
+        *args: object,
+        crowd: Crowd,
+        doorstep: Doorstep,
+        patience: Patience,
+        met: Callable[[str], None],
+        **kwargs: object,
+    ) -> None:
+        super().__init__(*args, keepalive_timeout=NEVER, **kwargs)  # type: ignore[arg-type]
+        self._crowd = crowd
+        self._doorstep = doorstep
+        self._patience = patience
+        self._met = met
+        self._deadline: float | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._is_head_due = True
+        self._has_part_of_head = False
+        self._has_ended = False
+        self._line: asyncio.Transport | None = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See aiohttp. asyncio would take four times as much at once: bytes that lie in memory, for
-        every client that sends faster than is stored."""
+        every client that sends faster than is stored. And it would call an answer sent that lies
+        in its buffer: then nobody would see that the client does not take it."""
+        assert isinstance(transport, asyncio.Transport)
+        if self._crowd.is_full:
+            self._met("max_connections")
+        if not self._crowd.enter(self):
+            self._doorstep.turn_away(transport)
+            return
+        self._line = transport  # aiohttp forgets it before all of an answer is sent
         super().connection_made(transport)
         if hasattr(transport, "max_size"):
             transport.max_size = RECEIVE_SIZE
+        transport.set_write_buffer_limits(high=0)
+        self._allow(self._patience.head)
 
     def data_received(self, data: bytes) -> None:
         """See aiohttp, which keeps what broke a body for the next request: tell the body."""
+        is_between = self._is_between_requests()
         super().data_received(data)
+        if self._messages:
+            self._crowd.begin(self)
+            self._deadline = None
+        elif is_between and data:
+            self._has_part_of_head = True
+            if not self._is_head_due:
+                self._is_head_due = True
+                self._allow(self._patience.head)
         request = self._current_request
         if request is None or not self._messages or request.content.is_eof():
             return
         if not isinstance(self._messages[-1][0], RawRequestMessage):
             request.content.set_exception(BrokenFraming("The chunked coding is broken."))
 
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp never keeps it open
+        """See asyncio. aiohttp closes; but who has sent all may still wait for the answer."""
+        if self._messages:
+            self._has_ended = self._messages[-1][1].is_eof()
+        elif self._current_request is not None:
+            self._has_ended = self._current_request.content.is_eof()
+        return self._has_ended
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """See aiohttp; nothing more is read for an answer that was given."""
+        self._crowd.leave(self)
+        self._line = None
+        if self._alarm is not None:
+            self._alarm.cancel()
         lingering = self._task_handler if self._current_request is None else None
         super().connection_lost(exc)
         if lingering is not None:
             lingering.cancel()
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """See aiohttp; returns when the client has taken the answer, or took too long for it."""
+        if self._crowd.is_leaving or (self._has_ended and not self._messages):
+            resp.force_close()
+        try:
+            async with asyncio.timeout(self._patience.answer):
+                finished = await super().finish_response(request, resp, start_time)
+                await request.writer.drain()
+        except (TimeoutError, ConnectionError):
+            self.drop()
+            return resp, True
+        if not self._messages:
+            self._is_head_due = self._has_part_of_head = False
+            self._allow(self._patience.between)
+            self._crowd.rest(self)
+        return finished
+
     def leave(self) -> None:
         """Close the connection unless a request is being answered."""
         if self._current_request is None and self.transport is not None:
             self.transport.close()
+
+    def drop(self) -> None:
+        """Close the connection at once, whatever was not sent yet."""
+        if self._line is not None:
+            self._line.abort()
 
     def handle_error(
         self,
@@ -67,9 +161,45 @@ class Connection(web.RequestHandler):
             raise ConnectionError("An answer had begun already.")
         if status != 400:
             self.logger.error("unhandled", exc_info=exc)
-        response = web.Response(status=status, text=f"{_WHY.get(status, _WHY[500])}\n")
-        response.headers["Server"] = "tusd_py"
-        response.headers["Tus-Resumable"] = VERSION
-        response.headers["Access-Control-Allow-Origin"] = "*"
+        text = f"{_WHY.get(status, _WHY[500])}\n"
+        response = web.Response(status=status, text=text, headers=HEADERS)
         response.force_close()
         return response
+
+    def _is_between_requests(self) -> bool:
+        """Whether aiohttp waits for the next request, not for what it will not read."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _allow(self, seconds: float) -> None:
+        """Give the client so much time. One alarm serves many requests; a later deadline finds it
+        when it rings."""
+        self._deadline = self._loop.time() + seconds
+        if self._alarm is None or self._alarm.when() > self._deadline:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._deadline is None or self.transport is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._alarm = self._loop.call_at(self._deadline, self._ring)
+        elif self._is_between_requests():
+            self._give_up()
+        else:
+            self._allow(self._patience.between)
+
+    def _give_up(self) -> None:
+        assert self.transport is not None
+        if self._is_head_due:
+            self._met("header_timeout")
+        if self._has_part_of_head:
+            self.transport.write(
+                last_word(
+                    HTTPStatus.REQUEST_TIMEOUT, "The head of the request did not end in time."
+                )
+            )
+        if self.transport.get_write_buffer_size():
+            self.drop()
+        self.force_close()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -15,6 +15,9 @@ from tusd_py.representation import disposition, safe_media_type
 from tusd_py.upload import Upload
 from tusd_py.web.errors import RangeNotSatisfiable
 from tusd_py.web.tus_headers import http_date
+
+PIECE = 64 << 10
+"""Bytes that a client must take in the time in which it may be idle."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +57,9 @@ async def send(request: web.Request, opened: Opened, *, idle: float) -> web.Stre
         try:
             if request.method != "HEAD":
                 async for block in content.read(start, stop):
-                    async with asyncio.timeout(idle):
-                        await response.write(block)
+                    for piece in _pieces(block):
+                        async with asyncio.timeout(idle):
+                            await response.write(piece)
             await response.write_eof()
         except (TimeoutError, UploadError) as error:
             logger.warning("download_cut", extra={"upload": upload.id, "why": str(error)})
@@ -63,6 +67,12 @@ async def send(request: web.Request, opened: Opened, *, idle: float) -> web.Stre
                 request.transport.abort()
             raise ConnectionResetError("The download was cut.") from error
         return response
+
+
+def _pieces(block: bytes) -> Iterator[memoryview]:
+    """Pieces so small that a slow client takes each of them in time."""
+    whole = memoryview(block)
+    return (whole[start : start + PIECE] for start in range(0, len(block), PIECE))
 
 
 def _is_unchanged(request: web.Request, etag: str, modified: datetime) -> bool:
@@ -79,9 +89,20 @@ def _tags(lines: Sequence[str]) -> set[str]:
 
 
 def _span(request: web.Request, size: int, etag: str, modified: datetime) -> tuple[int, int] | None:
-    """The bytes to send; None for all. Several ranges, or a form we do not know: all."""
-    match = _RANGE.fullmatch(request.headers.get("Range", "").strip())
-    if match is None or not _is_range_valid(request, etag, modified):
+    """The bytes to send; None for all."""
+    if not _is_range_valid(request, etag, modified):
+        return None
+    return span(request.headers.get("Range", ""), size)
+
+
+def span(asked: str, size: int) -> tuple[int, int] | None:
+    """The first byte that a Range asks for and the one after the last, of a file of `size` bytes.
+
+    None is all of it: no Range, several ranges, or a form we do not know.
+    Raises `RangeNotSatisfiable`.
+    """
+    match = _RANGE.fullmatch(asked.strip())
+    if match is None:
         return None
     first, last, suffix = match.groups()
     if suffix is not None:

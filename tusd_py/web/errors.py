@@ -21,6 +21,8 @@ STATUS: dict[type[UploadError], int] = {
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.UploadLocked: 423,
+    errors.TooManyRequests: 429,
+    errors.MetadataTooLarge: 431,
     errors.ChecksumMismatch: 460,
     errors.BodyError: 503,
     errors.BodyMalformed: 400,
@@ -149,6 +151,8 @@ def finished(request: web.Request, error: UploadError, form: Format) -> web.Resp
             response.headers["Allow"] = ", ".join(error.allowed)
         case RangeNotSatisfiable():
             response.headers["Content-Range"] = f"bytes */{error.size}"
+        case errors.TooManyRequests():
+            response.headers["Retry-After"] = str(error.retry_after)
         case errors.Trouble() | errors.BodyStopped():
             response.headers["Retry-After"] = "1"
     if request.can_read_body and not request.content.is_eof():

@@ -16,14 +16,15 @@ from typing import Protocol, TypeAlias
 import aiofiles.tempfile
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from tusd_py.accounts import Flight
 from tusd_py.errors import (
     BadRequest,
     BodyStopped,
-    TooLarge,
     UnsupportedMediaType,
     from_os,
 )
 from tusd_py.interfaces import Body
+from tusd_py.upload import require_within
 
 MAX_FIELD = 1024
 """Longest text field in bytes."""
@@ -55,11 +56,19 @@ class ChunkForm:
 
 @asynccontextmanager
 async def chunk_form(
-    body: Body, content_type: str, *, spool: Path, max_size: int | None
+    body: Body,
+    content_type: str,
+    *,
+    spool: Path,
+    max_size: int | None,
+    flight: Flight | None = None,
 ) -> AsyncIterator[ChunkForm]:
     """Read a form up to its chunk. Reading the chunk to its end also checks the rest of the form.
 
-    Raises `UnsupportedMediaType`, `BadRequest`, `TooLarge` (over `max_size` bytes), `BodyError`.
+    What is spooled counts in `flight` until it is read.
+
+    Raises `UnsupportedMediaType`, `BadRequest`, `BodyError`, `QuotaExceeded`, and
+    `UploadTooLarge` (over `max_size` bytes).
     """
     match = _BOUNDARY.match(content_type)
     if match is None:
@@ -70,8 +79,9 @@ async def chunk_form(
         yield form.result(_FormBody(form, body))
         return
     async with _unnamed_file(spool) as file:
-        size = await _spool(form, file, max_size)
-        yield form.result(_SpooledBody(file, size))
+        counted = flight or Flight(None)
+        size = await _spool(form, file, max_size, counted)
+        yield form.result(_SpooledBody(file, size, counted))
 
 
 @asynccontextmanager
@@ -218,9 +228,10 @@ class _FormBody:
 class _SpooledBody:
     """See `Body`: the chunk from the file it was kept in."""
 
-    def __init__(self, file: _AsyncFile, size: int) -> None:
+    def __init__(self, file: _AsyncFile, size: int, flight: Flight) -> None:
         self._file = file
         self._size = size
+        self._flight = flight
         self._is_stopped = False
 
     @property
@@ -231,21 +242,23 @@ class _SpooledBody:
         if self._is_stopped:
             raise BodyStopped
         try:
-            return await self._file.read(_READ)
+            block = await self._file.read(_READ)
         except OSError as error:
             raise from_os(error) from error
+        self._flight.land(len(block))
+        return block
 
     def stop(self) -> None:
         self._is_stopped = True
 
 
-async def _spool(form: _Form, file: _AsyncFile, max_size: int | None) -> int:
+async def _spool(form: _Form, file: _AsyncFile, max_size: int | None, flight: Flight) -> int:
     size = 0
     try:
         while block := await form.block():
             size += len(block)
-            if max_size is not None and size > max_size:
-                raise TooLarge(f"The server takes at most {max_size} bytes; send a smaller file.")
+            require_within(size, max_size)
+            await flight.take(len(block))
             await file.write(block)
         await file.seek(0)
     except OSError as error:

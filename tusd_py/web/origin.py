@@ -40,15 +40,16 @@ class PublicAddress:
         """All the ways in which a client that was given `url` may write it: as it is, without
         scheme and host, and with the host it now uses."""
         known = self.url(request, path)
-        host = request.headers.get("Host", "")
-        return {
+        urls = {
             path,
             known,
             re.sub(r"^https?://[^/]*", "", known),
             re.sub(r"^https?:", "https:", known),
-            f"http://{host}{path}",
-            f"https://{host}{path}",
         }
+        host = request.headers.get("Host", "")
+        if _HOST.fullmatch(host) is not None:
+            urls |= {f"http://{host}{path}", f"https://{host}{path}"}
+        return urls
 
     def _is_trusted(self, remote: str | None) -> bool:
         try:

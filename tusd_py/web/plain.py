@@ -1,10 +1,15 @@
 """The addresses beside the faces: health, and nowhere."""
 
+import asyncio
+
 from aiohttp import web
 
-from tusd_py.errors import Trouble, UploadError
+from tusd_py.errors import NoSpace, StorageError, Trouble, UploadError
 from tusd_py.service import UploadService
 from tusd_py.web.errors import REASON, MethodNotAllowed, NoSuchAddress, answering
+
+LEAVING: web.AppKey[asyncio.Event] = web.AppKey("leaving", asyncio.Event)
+"""Set from the signal on: load balancers shall send nobody here any more."""
 
 
 async def alive(request: web.Request) -> web.StreamResponse:
@@ -17,14 +22,19 @@ async def alive(request: web.Request) -> web.StreamResponse:
     return await answering(request, answer, _refusal)
 
 
-async def ready(request: web.Request, service: UploadService) -> web.StreamResponse:
+async def ready(
+    request: web.Request, service: UploadService, leaving: asyncio.Event
+) -> web.StreamResponse:
     """/readyz: new requests are welcome, and the storage takes bytes."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         _require_reading(request)
-        if service.is_draining:
+        if leaving.is_set():
             raise Trouble("The server is about to leave.")
-        await service.storage.check()
+        try:
+            await service.storage.check()
+        except NoSpace as error:
+            raise StorageError(str(error)) from error
         return web.Response(text="ok\n")
 
     return await answering(request, answer, _refusal)

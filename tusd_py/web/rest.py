@@ -17,6 +17,7 @@ from tusd_py.web.auth import Authenticator
 from tusd_py.web.body import RequestBody
 from tusd_py.web.errors import REASON, MethodNotAllowed, NoSuchAddress, answering
 from tusd_py.web.form import chunk_form
+from tusd_py.web.share import Share
 
 BASE = "/upload/"
 MAX_JSON = 64 << 10
@@ -30,7 +31,8 @@ _Verb = Callable[[web.Request, str], Awaitable[web.Response]]
 
 class RestFace:
     """Serves everything under /upload/. `spool` is a folder for chunks that come too early in
-    their form; `idle` in seconds; `notifies` tells whether the main service hears of files."""
+    their form; `idle` in seconds, `rate` in bytes a second; `notifies` tells whether the main
+    service hears of files."""
 
     def __init__(
         self,
@@ -39,6 +41,8 @@ class RestFace:
         authenticator: Authenticator,
         spool: Path,
         idle: float,
+        rate: int,
+        share: Share,
         notifies: bool,
     ) -> None:
         self._service = service
@@ -46,6 +50,8 @@ class RestFace:
         self._authenticator = authenticator
         self._spool = spool
         self._idle = idle
+        self._rate = rate
+        self._share = share
         self._completed = (
             "File upload completed and main service notified."
             if notifies
@@ -72,7 +78,9 @@ class RestFace:
             return web.Response(status=200, headers={"Allow": f"{method}, OPTIONS"})
         if request.method != method:
             raise MethodNotAllowed((method, "OPTIONS"))
-        return await verb(request, self._authenticator.owner(request.headers))
+        owner = self._authenticator.owner(request.headers)
+        with self._share.taken(owner, method):
+            return await verb(request, owner)
 
     async def _init(self, request: web.Request, owner: str) -> web.Response:
         fields = await self._json(request)
@@ -88,12 +96,15 @@ class RestFace:
         return _success(message="Upload session initialized.", data=data)
 
     async def _chunk(self, request: web.Request, owner: str) -> web.Response:
-        body = RequestBody(request, idle=self._idle)
+        body = RequestBody(request, idle=self._idle, rate=self._rate)
         max_size = self._service.limits.max_size
         content_type = request.headers.get("Content-Type", "")
         async with (
             self._service.draining(body),
-            chunk_form(body, content_type, spool=self._spool, max_size=max_size) as form,
+            self._service.accounts.flight(owner) as flight,
+            chunk_form(
+                body, content_type, spool=self._spool, max_size=max_size, flight=flight
+            ) as form,
         ):
             if _DIGITS.fullmatch(form.chunk_index) is None:
                 raise BadRequest("chunk_index: send a whole number from 0, in digits.")
@@ -133,7 +144,7 @@ class RestFace:
         """The JSON object of a request, read only as far as it may be long."""
         if request.content_type != "application/json":
             raise UnsupportedMediaType("Send JSON with Content-Type: application/json.")
-        body = RequestBody(request, idle=self._idle)
+        body = RequestBody(request, idle=self._idle, rate=self._rate)
         data = b""
         async with self._service.draining(body):
             while block := await body.read():

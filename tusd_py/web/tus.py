@@ -6,7 +6,14 @@ import contextlib
 from aiohttp import web
 
 from tusd_py.checksum import ALGORITHMS
-from tusd_py.errors import BadRequest, Forbidden, Trouble, UploadError, UploadLocked
+from tusd_py.errors import (
+    BadRequest,
+    Forbidden,
+    TooManyRequests,
+    Trouble,
+    UploadError,
+    UploadLocked,
+)
 from tusd_py.names import safe_filename
 from tusd_py.service import UploadService
 from tusd_py.upload import Append, Final, NewUpload, Partial, Upload
@@ -20,8 +27,10 @@ from tusd_py.web.errors import (
     NoSuchAddress,
     VersionMismatch,
     answering,
+    status_of,
 )
 from tusd_py.web.origin import PublicAddress
+from tusd_py.web.share import Share
 from tusd_py.web.tus_headers import VERSION, Metadata, http_date
 
 HEAD_SECONDS = 2.5
@@ -34,7 +43,8 @@ _EXPIRES: web.RequestKey[str] = web.RequestKey("expires", str)
 
 
 class TusFace:
-    """Serves everything under `base`, which has a slash at both ends. `idle` in seconds."""
+    """Serves everything under `base`, which has a slash at both ends. `idle` in seconds, `rate` in
+    bytes a second."""
 
     def __init__(
         self,
@@ -44,13 +54,17 @@ class TusFace:
         address: PublicAddress,
         base: str,
         idle: float,
+        rate: int,
+        share: Share,
     ) -> None:
         self._service = service
         self._authenticator = authenticator
         self._address = address
         self._base = base
         self._idle = idle
-        self._finding: set[asyncio.Task[Upload]] = set()
+        self._rate = rate
+        self._share = share
+        self._finding: set[asyncio.Task[Upload | UploadError]] = set()
 
     def serves(self, path: str) -> bool:
         """Whether a path belongs to this face."""
@@ -79,6 +93,12 @@ class TusFace:
         if method not in (allowed := _UPLOAD if upload_id else _COLLECTION):
             raise MethodNotAllowed(allowed)
         _require_version(request, method)
+        with self._share.taken(owner, method):
+            return await self._answer(request, method, owner, upload_id)
+
+    async def _answer(
+        self, request: web.Request, method: str, owner: str, upload_id: str
+    ) -> web.StreamResponse:
         match method:
             case "POST":
                 return await self._create(request, owner)
@@ -103,10 +123,10 @@ class TusFace:
 
     async def _create(self, request: web.Request, owner: str) -> web.Response:
         concat = tus_headers.concat(request.headers, self._address.urls(request, self._base))
-        metadata = tus_headers.metadata(request.headers)
+        metadata = tus_headers.metadata(request.headers, self._service.limits.max_metadata)
         checksum = tus_headers.checksum(request.headers)
         has_bytes = tus_headers.is_append_body(request.headers)
-        body = RequestBody(request, idle=self._idle)
+        body = RequestBody(request, idle=self._idle, rate=self._rate)
         if not has_bytes and (body.size or await body.read()):
             tus_headers.require_media_type(request.headers)
 
@@ -143,7 +163,7 @@ class TusFace:
         return web.Response(status=200, headers={**headers, **_expires(upload)})
 
     async def _patch(self, request: web.Request, owner: str, upload_id: str) -> web.Response:
-        body = RequestBody(request, idle=self._idle)
+        body = RequestBody(request, idle=self._idle, rate=self._rate)
         try:
             tus_headers.require_media_type(request.headers)
             append = Append(
@@ -178,14 +198,26 @@ class TusFace:
 
     async def _found_soon(self, owner: str, upload_id: str) -> Upload:
         """The upload, or `UploadLocked` for any trouble that may pass."""
-        finding = asyncio.create_task(self._service.find(owner, upload_id))
+        finding = asyncio.create_task(self._find(owner, upload_id))
         self._finding.add(finding)
         finding.add_done_callback(self._finding.discard)
         try:
             async with asyncio.timeout(HEAD_SECONDS):
-                return await asyncio.shield(finding)
-        except (Trouble, TimeoutError) as error:
+                found = await asyncio.shield(finding)
+        except TimeoutError as error:
             raise UploadLocked from error
+        if isinstance(found, Trouble):
+            raise UploadLocked from found
+        if isinstance(found, UploadError):
+            raise found
+        return found
+
+    async def _find(self, owner: str, upload_id: str) -> Upload | UploadError:
+        """The upload or why there is none, which nobody may wait for any more."""
+        try:
+            return await self._service.find(owner, upload_id)
+        except UploadError as error:
+            return error
 
     async def _note_expiry(self, request: web.Request, owner: str, upload_id: str) -> None:
         """Upload-Expires belongs on every answer to a PATCH (tus 1.0.0, Expiration)."""
@@ -228,8 +260,11 @@ def _expires(upload: Upload) -> dict[str, str]:
     return {"Upload-Expires": http_date(upload.expires_at)} if upload.will_expire else {}
 
 
-def _refusal(_request: web.Request, error: UploadError, status: int) -> web.Response:
-    """One line of text: clients log it, people read it."""
+def _refusal(request: web.Request, error: UploadError, status: int) -> web.Response:
+    """One line of text: clients log it, people read it. A HEAD is 423 where another request is
+    429: tus-js-client forgets an upload for every 4xx but that."""
+    if isinstance(error, TooManyRequests) and request.method == "HEAD":
+        status = status_of(UploadLocked())
     headers = {"X-Content-Type-Options": "nosniff"}
     if isinstance(error, VersionMismatch):
         headers["Tus-Version"] = VERSION

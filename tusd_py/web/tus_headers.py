@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from multidict import CIMultiDictProxy
 
 from tusd_py.checksum import Checksum
-from tusd_py.errors import BadRequest, UnsupportedMediaType
+from tusd_py.errors import BadRequest, MetadataTooLarge, UnsupportedMediaType
 from tusd_py.upload import Final, Partial
 
 VERSION = "1.0.0"
@@ -84,9 +84,15 @@ def length(headers: Headers) -> int | None:
     return value
 
 
-def metadata(headers: Headers) -> Metadata | None:
-    """Upload-Metadata: comma separated `key` or `key base64`, keys unique and ASCII."""
+def metadata(headers: Headers, most: int | None = None) -> Metadata | None:
+    """Upload-Metadata: comma separated `key` or `key base64`, keys unique and ASCII.
+
+    Raises `MetadataTooLarge` when it has more than `most` bytes; None is any.
+    """
     lines = headers.getall("Upload-Metadata", [])
+    size = sum(len(line.encode("utf-8", "surrogateescape")) for line in lines)
+    if most is not None and size > most:
+        raise MetadataTooLarge(most)
     if len(lines) > 1:
         raise BadRequest("Upload-Metadata: send this header once.")
     if not lines or not lines[0]:
@@ -128,6 +134,8 @@ def concat(headers: Headers, bases: Collection[str]) -> Partial | Final | None:
     if not value.startswith("final;"):
         raise BadRequest("Upload-Concat: send partial, or final; and the URLs of the parts.")
     urls = value.removeprefix("final;").split()
+    if not value.isascii() or not value.isprintable():  # it is kept, and sent back by HEAD
+        raise BadRequest("Upload-Concat: the URLs are ASCII, with one space between them.")
     if not urls:
         raise BadRequest("Upload-Concat: name the URLs of the partial uploads.")
     return Final(partials=tuple(_upload_id(url, bases) for url in urls), header=value)

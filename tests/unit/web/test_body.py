@@ -7,7 +7,13 @@ import pytest
 from aiohttp import StreamReader
 
 from tests.handed_over import HandedOver, handed_over, head
-from tusd_py.errors import BodyInterrupted, BodyMalformed, BodyStalled, BodyStopped
+from tusd_py.errors import (
+    BodyInterrupted,
+    BodyMalformed,
+    BodyStalled,
+    BodyStopped,
+    BodyTooSlow,
+)
 from tusd_py.server import READ_BUFFER
 from tusd_py.web.body import RequestBody
 
@@ -208,6 +214,88 @@ async def test_stop_before_silence_ends() -> None:
 
         with pytest.raises(BodyStopped):
             await reading
+
+
+# --- rate
+
+
+@pytest.fixture
+def short_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate is measured over the longest silence."""
+    monkeypatch.setattr("tusd_py.web.body.RATE_WINDOW", 0.1)
+
+
+async def dribbled(arrival: HandedOver, body: RequestBody, piece: bytes, count: int) -> bytes:
+    """What a body gives when its bytes come in pieces, each of them late."""
+    received = b""
+    for _ in range(count):
+        assert await body.read(0.05) is None
+        await arrival.send(piece)
+        received += await body.read() or b""
+    return received
+
+
+@pytest.mark.usefixtures("short_window")
+async def test_a_body_that_dribbles_has_an_end() -> None:
+    """Who never falls silent, but sends too few bytes, is `BodyTooSlow`; what came was given."""
+    async with handed_over(head("Content-Length: 100")) as arrival:
+        body = RequestBody(arrival.request, idle=0.4, rate=100)
+        received = b""
+        with pytest.raises(BodyTooSlow):
+            while True:
+                received += await dribbled(arrival, body, b"x", 1)
+
+        assert 2 <= len(received) <= 20
+        assert set(received) == set(b"x")
+
+
+@pytest.mark.usefixtures("short_window")
+async def test_a_body_that_is_fast_enough_goes_on() -> None:
+    """Bytes give patience back, so a body may take any time in all."""
+    async with handed_over(head("Content-Length: 100000")) as arrival:
+        body = RequestBody(arrival.request, idle=0.3, rate=1000)
+        received = await dribbled(arrival, body, bytes(10_000), 10)
+
+        assert len(received) == 100_000
+
+
+@pytest.mark.usefixtures("short_window")
+async def test_without_a_rate_only_silence_counts() -> None:
+    """MIN_TRANSFER_RATE=0 switches the limit off."""
+    async with handed_over(head("Content-Length: 10")) as arrival:
+        body = RequestBody(arrival.request, idle=0.3, rate=0)
+        received = await dribbled(arrival, body, b"x", 10)
+
+        assert received == b"x" * 10
+
+
+@pytest.mark.usefixtures("short_window")
+async def test_only_waiting_for_the_client_counts() -> None:
+    """Neither the time before the body is asked for nor slow storage makes a client slow."""
+    async with handed_over(head("Content-Length: 4", "Expect: 100-continue")) as arrival:
+        body = RequestBody(arrival.request, idle=0.3, rate=100)
+        received = b""
+        for _ in range(4):
+            await asyncio.sleep(0.2)
+            await arrival.send(b"x")
+            await arrival.arrived(len(received) + 1)
+            received += await body.read() or b""
+
+        assert received == b"xxxx"
+        assert await body.read() == b""
+
+
+async def test_the_longest_silence_is_in_the_window() -> None:
+    """A client that was fast may be silent for BODY_TIMEOUT, however few bytes that makes."""
+    async with handed_over(head("Content-Length: 10")) as arrival:
+        body = RequestBody(arrival.request, idle=0.2, rate=1 << 30)
+        await arrival.send(b"hello")
+        first = await body.read()
+
+        assert first == b"hello"
+        with pytest.raises(BodyStalled) as stalled:
+            await body.read()
+    assert stalled.value.limit == "body_timeout"
 
 
 async def test_a_compressed_body_stays_compressed() -> None:

@@ -42,6 +42,14 @@ CONTRACT: dict[type[UploadError], int] = {
     errors.Conflict: 409,
     errors.UploadGone: 410,
     errors.TooLarge: 413,
+    errors.UploadTooLarge: 413,
+    errors.TooManyChunks: 413,
+    errors.QuotaExceeded: 413,
+    errors.MetadataTooLarge: 431,
+    errors.TooManyRequests: 429,
+    errors.TooManyAtOnce: 429,
+    errors.TooManyUploads: 429,
+    errors.RateLimited: 429,
     errors.UnsupportedMediaType: 415,
     errors.UploadLocked: 423,
     errors.ChecksumMismatch: 460,
@@ -49,10 +57,12 @@ CONTRACT: dict[type[UploadError], int] = {
     errors.BodyInterrupted: 503,
     errors.BodyMalformed: 400,
     errors.BodyStalled: 503,
+    errors.BodyTooSlow: 503,
     errors.BodyStopped: 503,
     errors.Trouble: 503,
     errors.StorageError: 503,
     errors.NoSpace: 507,
+    errors.DiskTooFull: 507,
     NoSuchAddress: 404,
     MethodNotAllowed: 405,
     VersionMismatch: 412,
@@ -187,6 +197,19 @@ async def test_trouble_passes(error: UploadError) -> None:
     response = await answer_to(error)
 
     assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("kind", [errors.TooManyAtOnce, errors.TooManyUploads, errors.RateLimited])
+async def test_who_asks_too_much_learns_when_to_ask_again(
+    kind: type[errors.TooManyRequests],
+) -> None:
+    """429 carries Retry-After (RFC 6585, 4)."""
+    error = sample(kind)
+    assert isinstance(error, errors.TooManyRequests)
+
+    response = await answer_to(error)
+
+    assert response.headers["Retry-After"] == str(error.retry_after)
 
 
 @pytest.mark.parametrize("error", [errors.BadRequest("x"), errors.UploadNotFound()])

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import MemoryBody
+from tests.fakes import MemoryBody, MemoryStorage
+from tusd_py.accounts import Accounts
 from tusd_py.errors import (
     BadRequest,
     BodyInterrupted,
+    QuotaExceeded,
     TooLarge,
     Trouble,
     UnsupportedMediaType,
@@ -234,6 +236,33 @@ async def test_a_spooled_chunk_has_a_limit(tmp_path: Path) -> None:
     assert exact == EXPECTED
     with pytest.raises(TooLarge):
         await read(MemoryBody(form), tmp_path, max_size=len(DATA) - 1)
+
+
+async def test_a_spooled_chunk_counts_until_it_is_read(tmp_path: Path) -> None:
+    """What is kept of a chunk before it is known where it belongs is its user's; it counts no more
+    once somebody else has it, nor after the request."""
+    storage = MemoryStorage()
+    accounts = Accounts(storage.usage, max_open=None, quota=len(DATA))
+    body = MemoryBody(CHUNK + INDEX + UPLOAD_ID + END)
+    account = await accounts.open("42")
+    sizes = []
+    async with (
+        accounts.flight("42") as flight,
+        chunk_form(body, TYPE, spool=tmp_path, max_size=None, flight=flight) as form,
+    ):
+        sizes.append(account.size)
+        while await form.chunk.read():
+            sizes.append(account.size)
+
+    assert sizes == [len(DATA), 0]
+    over = MemoryBody(part("chunk", DATA + b"!") + INDEX + UPLOAD_ID + END)
+    with pytest.raises(QuotaExceeded):
+        async with (
+            accounts.flight("42") as flight,
+            chunk_form(over, TYPE, spool=tmp_path, max_size=None, flight=flight),
+        ):
+            pass
+    assert account.size == 0
 
 
 @pytest.mark.parametrize("block_size", [1000, 100_000])

@@ -1,5 +1,7 @@
 """The addresses beside the faces: health, and nowhere."""
 
+import asyncio
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
@@ -21,15 +23,15 @@ async def test_alive() -> None:
 
 async def test_ready() -> None:
     """/readyz: the storage takes bytes."""
-    assert (await plain.ready(request(), Core().service)).status == 200
+    assert (await plain.ready(request(), Core().service, asyncio.Event())).status == 200
 
 
-async def test_not_ready_while_draining() -> None:
+async def test_not_ready_while_leaving() -> None:
     """A server that is about to leave is no longer ready, though alive."""
-    service = Core().service
-    service.drain()
+    leaving = asyncio.Event()
+    leaving.set()
 
-    assert (await plain.ready(request(), service)).status == 503
+    assert (await plain.ready(request(), Core().service, leaving)).status == 503
     assert (await plain.alive(request())).status == 200
 
 
@@ -37,7 +39,7 @@ async def test_not_ready_without_storage() -> None:
     """A storage that takes no bytes makes the server not ready."""
     core = Core()
     with core.storage.failing(Fault.UNREACHABLE):
-        response = await plain.ready(request(), core.service)
+        response = await plain.ready(request(), core.service, asyncio.Event())
 
     assert response.status == 503
 

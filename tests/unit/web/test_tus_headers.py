@@ -7,7 +7,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tusd_py.checksum import ALGORITHMS, Checksum
-from tusd_py.errors import BadRequest, UnsupportedMediaType
+from tusd_py.errors import BadRequest, MetadataTooLarge, UnsupportedMediaType
 from tusd_py.upload import Final, Partial
 from tusd_py.web import tus_headers
 from tusd_py.web.tus_headers import Headers
@@ -155,6 +155,26 @@ def test_broken_metadata(header: str) -> None:
     """Empty and duplicate keys, spaces in keys and what is not Base64 are refused."""
     with pytest.raises(BadRequest, match="Upload-Metadata"):
         tus_headers.metadata(headers(("Upload-Metadata", header)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("Upload-Metadata", "k YWJj")],
+        [("Upload-Metadata", "k"), ("Upload-Metadata", "YWJjZ")],
+        [("Upload-Metadata", "\udce4" * 6)],
+        [("Upload-Metadata", "ä" * 3)],
+    ],
+)
+def test_metadata_has_an_end(fields: list[tuple[str, str]]) -> None:
+    """More bytes than may be, as they were sent, are refused before they are looked at."""
+    with pytest.raises(MetadataTooLarge, match="at most 5 bytes"):
+        tus_headers.metadata(headers(*fields), 5)
+
+
+def test_metadata_may_be_as_long_as_said() -> None:
+    """Exactly the limit works."""
+    assert tus_headers.metadata(headers(("Upload-Metadata", "k YWJj")), 6) is not None
 
 
 def test_metadata_comes_once() -> None:

@@ -13,6 +13,7 @@ from botocore.exceptions import (
     ClientError,
     ResponseStreamingError,
 )
+from botocore.parsers import ResponseParserError
 
 from tusd_py.errors import NoSpace, StorageError, UploadNotFound
 
@@ -20,6 +21,17 @@ _LOST = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder"}
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
 _EMPTY = {"InvalidRange", "416"}
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"}
+_NO_STORE = "that was no answer of an S3 store"
+_NONSENSE = (
+    ResponseParserError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+"""What the client raises over an answer that is none: odd dates, missing fields, redirections
+without an end."""
 
 
 class StoreError(StorageError):
@@ -66,12 +78,14 @@ def translated() -> Iterator[None]:
         raise StoreError(type(error).__name__) from error
     except (ConnectionTrouble, OSError, TimeoutError) as error:
         raise AnswerBroken(type(error).__name__) from error
+    except _NONSENSE as error:
+        raise StoreError(_NO_STORE) from error
 
 
 def told(value: str | None) -> str:
     """A field that every store gives. Raises `StoreError` when this answer has none."""
     if not value:
-        raise StoreError("that was no answer of an S3 store")
+        raise StoreError(_NO_STORE)
     return value
 
 

@@ -17,6 +17,7 @@ from tusd_py.upload import Upload, is_upload_id
 
 ROOT = ".tusd_py/"
 _INFO = "info"
+_CHUNK = "chunk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class Kept:
     def is_record(self) -> bool:
         """Whether it is the record, not bytes."""
         return self.kind == _INFO
+
+    @property
+    def chunk_index(self) -> int | None:
+        """The index of a chunk that waits; None when it is none."""
+        kind, _, index = self.kind.partition(".")
+        return int(index) if kind == _CHUNK and index.isascii() and index.isdigit() else None
 
 
 def of_owner(owner: str) -> str:
@@ -60,7 +67,7 @@ def tail(upload: Upload, parts: int, name: str) -> str:
 
 def chunks(upload: Upload) -> str:
     """What the keys of all waiting chunks begin with; the index follows."""
-    return f"{of_upload(upload)}chunk."
+    return f"{of_upload(upload)}{_CHUNK}."
 
 
 def chunk(upload: Upload, index: int) -> str:

@@ -12,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 from xxhash import xxh3_128
 
 from tusd_py.errors import UploadNotFound
+from tusd_py.events import Cleaned
 from tusd_py.interfaces import ChunkWriter, Content, Writer
 from tusd_py.representation import disposition, safe_media_type
 from tusd_py.storage.s3 import keys
-from tusd_py.storage.s3.bucket import Bucket, Found, Listed
+from tusd_py.storage.s3.bucket import Bucket, Found
 from tusd_py.storage.s3.buffer import Room
 from tusd_py.storage.s3.flow import Flow
+from tusd_py.storage.s3.listing import Listing
 from tusd_py.storage.s3.litter import Litter
 from tusd_py.storage.s3.note import Note, note_of
 from tusd_py.storage.s3.objects import Objects
@@ -28,6 +30,7 @@ from tusd_py.storage.s3.staging import open_chunk_writer, staged_chunks
 from tusd_py.storage.s3.writer import open_writer
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload, is_upload_id
+from tusd_py.usage import Usage
 
 CLEAN_SECONDS = 3600.0
 """Litter is looked for so often, at most: a pass costs a list of the bucket."""
@@ -43,10 +46,10 @@ class S3Storage:
         self._room = Room(settings.memory, settings.spill, self._threads)
         self._flow = Flow(self._room)
         self._records = Records(bucket)
+        self._listing = Listing(bucket, self._records)
         self._objects = Objects(bucket, self._records, self._flow, settings)
         self._litter = Litter(bucket, self._records)
         self._cleaned_at: float | None = None
-        self._finished: set[int] = set()
 
     async def start(self) -> None:
         """Make the local folder, and prove that the bucket can be listed and written to."""
@@ -164,29 +167,25 @@ class S3Storage:
 
     async def uploads(self, owner: str) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
-        listed = self._bucket.list(keys.of_owner(owner))
-        async for _, upload in self._records.read(listed, wants=lambda _listed: True):
+        async for upload in self._listing.uploads(owner):
             yield upload
+
+    async def usage(self, owner: str) -> Usage:
+        """See `Storage.usage`: one list."""
+        return await self._listing.usage(owner)
 
     async def unsettled(self) -> AsyncIterator[Upload]:
         """See `Storage.unsettled`. A record that said its upload is finished is not read again."""
-        listed = self._bucket.list(keys.ROOT)
-        async for each, upload in self._records.read(listed, wants=self._may_be_unsettled):
-            if upload.is_file:
-                self._finished.add(_mark(each))
-            else:
-                yield upload
+        async for upload in self._listing.unsettled():
+            yield upload
 
-    async def clean(self) -> int:
+    async def clean(self) -> Cleaned:
         """See `Storage.clean`."""
         now = time.monotonic()
         if self._cleaned_at is not None and now - self._cleaned_at < CLEAN_SECONDS:
-            return 0
+            return Cleaned()
         self._cleaned_at = now
-        return await self._litter.remove(datetime.now(UTC))
-
-    def _may_be_unsettled(self, listed: Listed) -> bool:
-        return _mark(listed) not in self._finished
+        return Cleaned(removed=await self._litter.remove(datetime.now(UTC)))
 
     async def _presigned(self, upload: Upload, life: timedelta) -> str:
         return await self._bucket.presigned(
@@ -211,8 +210,3 @@ class _S3Content:
 
     def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         return self._objects.read(self._upload, self._found, start, stop)
-
-
-def _mark(listed: Listed) -> int:
-    """What stands for one version of a record: a number, since there may be very many."""
-    return hash((listed.key, listed.etag))

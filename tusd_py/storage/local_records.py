@@ -1,0 +1,72 @@
+"""The records of local storage: read whole or not at all, replaced atomically, durable in time."""
+
+import contextlib
+from dataclasses import replace
+
+from tusd_py.errors import UploadError
+from tusd_py.storage import disk, medium
+from tusd_py.storage.medium import Medium
+from tusd_py.storage.paths import Paths
+from tusd_py.storage.record import TornRecord, decode, encode
+from tusd_py.upload import Upload
+
+
+class ForeignRecord(TornRecord):
+    """A record that lies where another's should."""
+
+
+class LocalRecords:
+    """Blocking calls. `boot` is the present life of the machine; with `is_strict` every record is
+    on the medium when its call returns, not only that of a completion."""
+
+    def __init__(self, paths: Paths, *, boot: str, is_strict: bool) -> None:
+        self.boot = boot
+        self.is_strict = is_strict
+        self._paths = paths
+
+    def create(self, upload: Upload) -> Upload:
+        """The first record of an upload."""
+        try:
+            return self.write(upload, synced=0)
+        except FileNotFoundError:
+            disk.make_folder(self._paths.uploads / upload.owner)
+            return self.write(upload, synced=0)
+
+    def write(self, upload: Upload, *, synced: int) -> Upload:
+        """Replace the record and return the upload. `synced` of its bytes are on the medium.
+
+        When its completion cannot be put there the record is as before.
+        """
+        written = replace(upload, backing=Medium(boot=self.boot, synced=synced))
+        is_durable = self.is_strict or upload.completion is not None
+        try:
+            self._replace(written, is_durable=is_durable)
+        except disk.NotSynced:
+            if upload.completion is not None and upload.ending is None:
+                self._replace(replace(written, completion=None), is_durable=False)
+            raise
+        return written
+
+    def go_back(self, upload: Upload) -> Upload:
+        """What is left of an upload when the medium refused some of its bytes: those that it took
+        before. The others may be gone though they can still be read (fsync(2), EIO)."""
+        left = medium.left(upload)
+        with contextlib.suppress(OSError, UploadError):
+            self.write(left, synced=left.offset)
+        return left
+
+    def read(self, owner: str, upload_id: str) -> Upload:
+        """The record as it is. Raises `FileNotFoundError`, `TornRecord`, `StorageError`."""
+        try:
+            data = disk.read(self._paths.info_of(owner, upload_id))
+        except disk.NotAFile as error:
+            raise TornRecord("not a file") from error
+        upload = decode(data, medium.noted)
+        if upload.owner != owner or upload.id != upload_id:
+            raise ForeignRecord("the record of another upload")
+        return upload
+
+    def _replace(self, upload: Upload, *, is_durable: bool) -> None:
+        assert isinstance(upload.backing, Medium)
+        data = encode(upload, medium=medium.fields(upload.backing))
+        disk.replace(self._paths.info(upload), data, durable=is_durable)
