@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -89,10 +90,14 @@ async def make_process(tmp_path: Path, make_store: MakeStore) -> AsyncIterator[M
     """Starts servers as processes: `await make_process(BODY_TIMEOUT="2")`."""
     started: list[ServerProcess] = []
 
-    async def make(root: Path | None = None, **overrides: str) -> ServerProcess:
+    async def make(
+        root: Path | None = None, *, under: tuple[str, ...] = (), **overrides: str
+    ) -> ServerProcess:
         folder = root or tmp_path / "data"
         folder.mkdir(exist_ok=True)
-        process = ServerProcess(root=folder, store=make_store(folder), overrides=overrides)
+        process = ServerProcess(
+            root=folder, store=make_store(folder), overrides=overrides, under=under
+        )
         started.append(process)
         await process.start()
         return process
@@ -100,6 +105,15 @@ async def make_process(tmp_path: Path, make_store: MakeStore) -> AsyncIterator[M
     yield make
     for process in started:
         await process.end()
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as the machine allows, for tests with many connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

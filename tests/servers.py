@@ -132,11 +132,13 @@ async def running(
 
 @dataclass(kw_only=True)
 class ServerProcess:
-    """The server as a process of its own, for tests that kill it or start two of them."""
+    """The server as a process of its own, for tests that kill it or start two of them. `under` is
+    a command that becomes the server, and its arguments."""
 
     root: Path
     store: Store
     overrides: dict[str, str] = field(default_factory=dict)
+    under: tuple[str, ...] = ()
     port: int = 0
     process: asyncio.subprocess.Process | None = None
 
@@ -153,7 +155,7 @@ class ServerProcess:
             "PORT": str(self.port),
         }
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tusd_py", env=environ, cwd=self.root
+            *self.under, sys.executable, "-m", "tusd_py", env=environ, cwd=self.root
         )
         async with asyncio.timeout(20):
             while True:

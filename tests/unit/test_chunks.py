@@ -254,6 +254,18 @@ async def test_of_different_twins_one_is_refused(winner: int) -> None:
     assert await waiting(core, upload) == {}
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_a_twin_leaves_no_chunk_behind(order: tuple[int, ...]) -> None:
+    """While a chunk that waits is sent again beside its neighbours, none misses its turn."""
+    core = Core()
+    upload = await core.created()
+    await core.chunk(upload, 1, PARTS[1])
+    await asyncio.gather(*[core.chunk(upload, index, PARTS[index]) for index in order])
+
+    assert await waiting(core, upload) == {}
+    assert await core.content(upload) == b"".join(PARTS[:3])
+
+
 async def test_many_twins_of_many_chunks() -> None:
     """However they interleave, the file is whole and every sender of it succeeds."""
     core = Core()

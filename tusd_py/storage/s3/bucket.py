@@ -23,7 +23,7 @@ from tusd_py import __version__
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage.s3 import signing
 from tusd_py.storage.s3.buffer import Sending
-from tusd_py.storage.s3.failures import AnswerBroken, NothingThere, told, translated
+from tusd_py.storage.s3.failures import AnswerBroken, NothingThere, complete, told, translated
 from tusd_py.storage.s3.patience import patient
 from tusd_py.storage.s3.settings import S3Settings
 
@@ -244,12 +244,14 @@ class Bucket:
         with translated():
             async for page in self._lists.paginate(Bucket=self.name, Prefix=prefix):
                 for each in page.get("Contents", []):
-                    yield Listed(
-                        key=each["Key"],
-                        size=each["Size"],
-                        etag=each["ETag"],
-                        modified=each["LastModified"],
-                    )
+                    with complete():
+                        found = Listed(
+                            key=each["Key"],
+                            size=each["Size"],
+                            etag=each["ETag"],
+                            modified=each["LastModified"],
+                        )
+                    yield found
 
     async def require_listable(self) -> None:
         """Return if the bucket is there and may be listed."""
@@ -307,7 +309,8 @@ class Bucket:
             pages = self._parts.paginate(Bucket=self.name, Key=key, UploadId=multipart)
             async for page in pages:
                 for part in page.get("Parts", []):
-                    found.setdefault(part["PartNumber"], set()).add(part["ETag"])
+                    with complete():
+                        found.setdefault(part["PartNumber"], set()).add(part["ETag"])
         return found
 
     async def complete(self, key: str, multipart: str, etags: Sequence[str]) -> None:
@@ -331,9 +334,11 @@ class Bucket:
         with translated():
             async for page in self._unfinished.paginate(Bucket=self.name):
                 for each in page.get("Uploads", []):
-                    yield Unfinished(
-                        key=each["Key"], multipart=each["UploadId"], begun=each["Initiated"]
-                    )
+                    with complete():
+                        found = Unfinished(
+                            key=each["Key"], multipart=each["UploadId"], begun=each["Initiated"]
+                        )
+                    yield found
 
     async def presigned(
         self, key: str, life: timedelta, *, content_type: str, disposition: str

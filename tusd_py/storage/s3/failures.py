@@ -3,6 +3,7 @@
 "Not found" means absence only where the store names what is absent; all else is a failure.
 """
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,8 +31,7 @@ _NONSENSE = (
     AttributeError,
     RecursionError,
 )
-"""What the client raises over an answer that is none: odd dates, missing fields, redirections
-without an end."""
+"""What the client raises over an answer that is none: odd dates, redirections without an end."""
 
 
 class StoreError(StorageError):
@@ -79,6 +79,17 @@ def translated() -> Iterator[None]:
     except (ConnectionTrouble, OSError, TimeoutError) as error:
         raise AnswerBroken(type(error).__name__) from error
     except _NONSENSE as error:
+        if not _is_of_client(error):
+            raise
+        raise StoreError(_NO_STORE) from error
+
+
+@contextmanager
+def complete() -> Iterator[None]:
+    """Let a field that an answer lacks be a failure of the store."""
+    try:
+        yield
+    except KeyError as error:
         raise StoreError(_NO_STORE) from error
 
 
@@ -102,6 +113,13 @@ def _of_answer(error: ClientError) -> StorageError | NoSpace | UploadNotFound:
     if reason in _FULL:
         return NoSpace()
     return StoreError(reason)
+
+
+def _is_of_client(error: Exception) -> bool:
+    """Whether the client of the store stumbled, over an answer; else the mistake is ours."""
+    frames = traceback.walk_tb(error.__traceback__)
+    names = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame, _ in frames}
+    return not names.isdisjoint({"aiobotocore", "botocore"})
 
 
 def _reason(error: ClientError) -> str:
