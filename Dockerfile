@@ -7,9 +7,16 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/tusd-py
+# Every version is fixed and every file is compared with its hash, the build backend's too, which
+# does not stay in the image.
+COPY requirements.lock ./
+RUN /opt/tusd-py/bin/pip install --no-cache-dir --disable-pip-version-check \
+      --require-hashes --requirement requirements.lock
 COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY tusd_py tusd_py
-RUN /opt/tusd-py/bin/pip install --no-cache-dir --disable-pip-version-check .
+RUN /opt/tusd-py/bin/pip install --no-cache-dir --disable-pip-version-check \
+      --no-build-isolation --no-deps . \
+    && /opt/tusd-py/bin/pip uninstall --yes setuptools
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="tusd_py" \

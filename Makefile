@@ -1,17 +1,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= $(shell expr $$(nproc) + 1)
 DEMO := tusd_py/web/demo/static/tus.min.js
 
-.PHONY: run test lint format docs clean
+.PHONY: run test nightly lint format docs fuzz properties lock audit clean
 
 run: .venv/run.stamp ## a server for trying things, on http://127.0.0.1:8000
 	@sh tools/tus-js-client.sh $(DEMO) || true
 	@exec $(BIN)/tusd-py dev $(ARGS)
 
 test: .venv/test.stamp ## every test, with real clients and a real browser
-	@sh tools/need.sh npm:npm curl:curl chromium:chromium nginx:nginx-light
+	@sh tools/need.sh npm:npm curl:curl chromium:chromium nginx:nginx-light \
+		faketime:faketime mount:mount strace:strace unshare:util-linux
 	@sh tools/tus-js-client.sh $(DEMO)
-	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+nightly: .venv/test.stamp ## 200 rounds of kill -9
+	KILL_ROUNDS=$${KILL_ROUNDS:-200} KILL_SEED=$${KILL_SEED:-$$(date +%Y%m%d)} \
+		$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/faults/kill/test_rounds.py $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check
@@ -25,6 +31,18 @@ format: .venv/test.stamp
 docs: .venv/test.stamp ## rewrite what is generated from the code
 	$(BIN)/python -m tests.docs
 
+fuzz: .venv/test.stamp ## look for inputs that break a parser: make fuzz TARGET=form SECONDS=600
+	$(BIN)/python -m tests.fuzz $(or $(TARGET),metadata) -max_total_time=$(or $(SECONDS),60)
+
+properties: .venv/test.stamp ## what must hold for every input, tried with thousands of new ones
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -n $(WORKERS) --timeout 3600 tests/properties $(ARGS)
+
+lock: .venv/lock.stamp ## requirements.lock: what the image is made of, with hashes
+	@sh tools/lock.sh $(BIN)/uv
+
+audit: .venv/lock.stamp ## known holes in what the image is made of; asks a service on the internet
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
 clean:
 	rm -rf .venv node_modules $(DEMO) build *.egg-info
 
@@ -36,4 +54,9 @@ clean:
 .venv/test.stamp: pyproject.toml
 	@sh tools/venv.sh $(PYTHON)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+.venv/lock.stamp: pyproject.toml
+	@sh tools/venv.sh $(PYTHON)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lock]'
 	@touch $@

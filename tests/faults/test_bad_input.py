@@ -716,7 +716,7 @@ async def test_silent_connections_close_within_thirty_seconds(
     """Unfinished heads and silent connections close within 30 s; here the limit is made shorter."""
     limit = KEEP_ALIVE
     monkeypatch.setattr("tusd_py.server.KEEP_ALIVE", 1.0)
-    scene = await Scene.prepare(http, await make_server())
+    scene = await Scene.prepare(http, await make_server(HEADER_TIMEOUT="1s"))
     beginnings = [
         b"",
         b"\r\n",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -144,6 +145,64 @@ async def test_at_most_one_204_per_offset(pair: Pair) -> None:
     assert len(content) == offset
     for start, (body,) in won.items():
         assert content[start : start + size] == body
+
+
+async def test_two_clients_push_one_file_at_two_servers(pair: Pair) -> None:
+    """Two clients that take one upload over from each other again and again, at two processes:
+    never two 204 for one offset, and in the end every byte is where it belongs."""
+    content = os.urandom(3_000_000)
+    upload_id = await pair.clients[0].create({"Upload-Length": str(len(content))})
+    pushed = await asyncio.gather(*(push(client, upload_id, content) for client in pair.clients))
+    downloads = [await client.tus("GET", upload_id) for client in pair.clients]
+
+    sent = sorted([*pushed[0], *pushed[1]])
+    won = [(start, stop) for start, stop, is_won in sent if is_won]
+    assert 1 <= len(won) < len(sent)
+    assert all(stop <= start for (_, stop), (start, _) in itertools.pairwise(won))
+    assert [hashlib.sha256(download.body).digest() for download in downloads] == [
+        hashlib.sha256(content).digest()
+    ] * 2
+
+
+async def test_chunks_may_alternate_between_servers(pair: Pair) -> None:
+    """Each server goes on at once with the chunks that the other took, also with those that
+    wait."""
+    chunks = [os.urandom(20_000 + number) for number in range(10)]
+    order = [0, 1, 3, 2, 4, 9, 8, 6, 5, 7]
+    upload_id = await pair.clients[0].init()
+    offsets = []
+    for number, index in enumerate(order):
+        answer = await pair.clients[number % 2].chunk(upload_id, index, chunks[index])
+        assert answer.status == 200, answer.body
+        offsets.append(await pair.clients[(number + 1) % 2].offset(upload_id))
+    completed = await pair.clients[1].complete(upload_id, len(chunks))
+
+    there = [1, 2, 2, 4, 5, 5, 5, 5, 7, 10]
+    assert offsets == [sum(map(len, chunks[:count])) for count in there]
+    assert completed.status == 200
+    assert await pair.clients[0].server.file("42", 123, "audio.mp3") == b"".join(chunks)
+
+
+async def push(client: RestClient, upload_id: str, content: bytes) -> list[tuple[int, int, bool]]:
+    """Ask for the offset, which ends whatever PATCH runs, and PATCH from there, slowly; until all
+    is there. Returns from where to where every PATCH went, and whether it was answered 204."""
+    sent: list[tuple[int, int, bool]] = []
+    while True:
+        head = await client.tus("HEAD", upload_id)
+        if head.status == 423:
+            continue
+        offset = int(head.headers["Upload-Offset"])
+        if offset == len(content):
+            return sent
+        piece = content[offset : offset + 400_000]
+        running = await RunningPatch.begin(client.server, upload_id, offset, len(piece))
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(piece), 20_000):
+                await running.send(piece[start : start + 20_000])
+                await asyncio.sleep(0.002)
+        answers = statuses(await running.end())
+        assert set(answers) <= {204, 409, 423, 503}
+        sent.append((offset, offset + len(piece), 204 in answers))
 
 
 async def test_stalled_patch_is_taken_over_within_a_second(pair: Pair) -> None:

@@ -293,7 +293,9 @@ async def test_sweep_command(make_scene: MakeScene, tmp_path: Path) -> None:
     )
     said, _ = await process.communicate()
 
-    assert said.decode() == "1 expired, 0 finished, 0 forgotten, 0 cleaned, 0 failed\n"
+    assert said.decode() == (
+        "1 expired, 0 finished, 0 forgotten, 0 cleaned, 0 quarantined, 0 failed\n"
+    )
     assert process.returncode == 0
     await scene.assert_only(record_of(upload_id))
 

@@ -1,0 +1,1 @@
+"""Servers that die, at any moment and between any two steps, and clocks that jump."""

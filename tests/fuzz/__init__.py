@@ -1,0 +1,1 @@
+"""Parsers that a coverage-guided fuzzer looks for holes in (atheris, libFuzzer)."""
