@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from datetime import UTC, datetime
 
 from tusd_py.setting_types import LogFormat, LogLevel
@@ -20,7 +21,7 @@ class _TextFormatter(logging.Formatter):
         parts = [_time(record), record.levelname.lower(), _one_line(record.getMessage())]
         parts += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
         if record.exc_info:
-            parts.append("\n" + self.formatException(record.exc_info))
+            parts.append("\n" + _trace(record.exc_info[1]))
         return " ".join(parts)
 
 
@@ -35,7 +36,7 @@ class _JsonFormatter(logging.Formatter):
             **_fields(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _trace(record.exc_info[1])
         return json.dumps(line, default=str)
 
 
@@ -65,6 +66,21 @@ def _plain(value: object) -> str:
     """A value that cannot be mistaken for another field or another line."""
     text = str(value)
     return text if _WORD.fullmatch(text) else json.dumps(text)
+
+
+def _trace(error: BaseException | None) -> str:
+    """Where an exception came from and of what kind it is, and those that led to it. Not what it
+    says: that may quote a token, a name or bytes of a client."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        kind = type(error)
+        why = f": {error.strerror}" if isinstance(error, OSError) and error.errno else ""
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"{frames}{kind.__qualname__}{why}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nthen\n".join(reversed(parts))
 
 
 def _time(record: logging.LogRecord) -> str:

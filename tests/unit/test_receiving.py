@@ -20,7 +20,7 @@ from tusd_py.errors import (
     TooLarge,
 )
 from tusd_py.interfaces import Body, Writer
-from tusd_py.receiving import receive_append, receive_chunk, same_as
+from tusd_py.receiving import CHECK_SECONDS, receive_append, receive_chunk, same_as
 from tusd_py.upload import Chunk, Upload, patched
 
 DEFERRED = replace(UPLOAD, length=None)
@@ -183,7 +183,7 @@ async def test_the_record_follows_in_a_pause(storage: MemoryStorage, ticks: Tick
     await receive(storage, body)
 
     assert offsets(storage) == [1, 2, 2]
-    assert body.pauses[:3] == [None, 1.0, None]
+    assert body.pauses[:3] == [None, CHECK_SECONDS, None]
 
 
 async def test_the_record_follows_every_32_mib(storage: MemoryStorage, ticks: Ticks) -> None:

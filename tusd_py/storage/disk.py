@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import uuid
@@ -107,6 +108,7 @@ def replace(path: Path, data: bytes, *, durable: bool) -> None:
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
+            held(fd)
             write_all(fd, data, 0)
             if durable:
                 sync(fd)
@@ -239,12 +241,31 @@ def remove_empty(folder: Path) -> None:
             raise
 
 
+def held(fd: int) -> int:
+    """The same descriptor; until it is closed `remove_older` leaves its file alone."""
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
+
+
 def remove_older(path: Path, before: float) -> bool:
-    """Remove a file that was last written before a time (seconds since 1970)."""
+    """Remove a file that was last written before a time (seconds since 1970), and that nobody
+    holds: a clock may jump."""
     with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        if path.lstat().st_mtime < before:
+        about = path.lstat()
+        if about.st_mtime < before and not (stat.S_ISREG(about.st_mode) and _is_held(path)):
             path.unlink()
             return True
+    return False
+
+
+def _is_held(path: Path) -> bool:
+    fd = open_to_read(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
     return False
 
 

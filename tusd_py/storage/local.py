@@ -233,14 +233,13 @@ class LocalStorage:
         return self._paths.place(upload).is_file() and places.is_own(self._paths, upload)
 
     def _others_at_place(self, upload: Upload) -> list[Upload]:
-        upload_id = places.holder(self._paths, upload)
-        if upload_id is None or upload_id == upload.id:
-            return []
-        try:
-            other = self._records.read(upload.owner, upload_id)
-        except (FileNotFoundError, TornRecord, StorageError):
-            return []
-        return [other] if other.ending is None and other.place == upload.place else []
+        others = []
+        for upload_id in places.claimants(self._paths, upload):
+            with contextlib.suppress(FileNotFoundError, TornRecord, StorageError):
+                other = self._records.read(upload.owner, upload_id)
+                if other.ending is None and other.place == upload.place and other.id != upload.id:
+                    others.append(other)
+        return others
 
     def _assemble(self, upload: Upload) -> None:
         data = self._paths.data(upload)
@@ -250,7 +249,8 @@ class LocalStorage:
         else:
             with contextlib.suppress(FileNotFoundError):
                 self._seal(upload, may_create=self._is_missing_and_empty(upload))
-            places.occupy(self._paths, upload, data)
+            replaced = [other.id for other in self._others_at_place(upload)]
+            places.occupy(self._paths, upload, data, replaced)
         disk.remove_files(self._paths.chunks(upload))
 
     def _seal(self, upload: Upload, *, may_create: bool) -> None:

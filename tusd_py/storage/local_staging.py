@@ -132,10 +132,10 @@ def _open(path: Path) -> int:
         raise disk.NotAFile(errno.ENOTDIR, "not a folder")
     for _ in range(5):  # the sweeper may remove the folder, empty as it is
         try:
-            return os.open(path, flags, 0o644)
+            return disk.held(os.open(path, flags, 0o644))
         except FileNotFoundError:
             path.parent.mkdir(exist_ok=True)
-    return os.open(path, flags, 0o644)
+    return disk.held(os.open(path, flags, 0o644))
 
 
 def _close(fd: int, temporary: Path) -> None:

@@ -1,9 +1,11 @@
 """Whose file lies at a place: uploads that share a file id and a name replace each other's file.
 
 The claim, the id of an upload, is written before its file is moved to the place. So a file that
-was opened before the claim is still the opener's is the opener's own.
+was opened before the claim is still the opener's is the opener's own. Behind that id stand those of
+the uploads that it replaces, so that they end also when the server dies before it told them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadNotFound
@@ -14,11 +16,17 @@ from tusd_py.upload import Upload, is_upload_id
 
 def holder(paths: Paths, upload: Upload) -> str | None:
     """The id of the upload whose file lies at the place of `upload`; None when nobody claims it."""
+    return next(iter(claimants(paths, upload)), None)
+
+
+def claimants(paths: Paths, upload: Upload) -> list[str]:
+    """That id, and those of the uploads whose file it replaces or replaced."""
     try:
-        upload_id = disk.read(paths.claim(upload)).decode("ascii", "replace")
+        text = disk.read(paths.claim(upload)).decode("ascii", "replace")
     except (FileNotFoundError, IsADirectoryError, disk.NotAFile):
-        return None
-    return upload_id if is_upload_id(upload_id) else None
+        return []
+    ids = text.split()
+    return ids if all(is_upload_id(each) for each in ids) else []
 
 
 def is_own(paths: Paths, upload: Upload) -> bool:
@@ -27,20 +35,23 @@ def is_own(paths: Paths, upload: Upload) -> bool:
     return upload.is_file if held_by is None else held_by == upload.id
 
 
-def occupy(paths: Paths, upload: Upload, data: Path) -> None:
-    """Move the sealed bytes of an upload to its place, durably. May be called again.
+def occupy(paths: Paths, upload: Upload, data: Path, replaced: Sequence[str]) -> None:
+    """Move the sealed bytes of an upload to its place, durably, over the file of those that are
+    `replaced`. May be called again.
 
     If that fails before the file is there, the claim is the earlier one again.
     """
-    before = holder(paths, upload)
-    try:
-        _write(paths, upload, upload.id, durable=before not in {None, upload.id})
-    except disk.NotSynced:
-        _restore(paths, upload, before)
-        raise
+    before = claimants(paths, upload)
+    is_claimed = before[:1] == [upload.id]
+    if not is_claimed:
+        try:
+            _write(paths, upload, [upload.id, *replaced], durable=bool(before))
+        except disk.NotSynced:
+            _restore(paths, upload, before)
+            raise
     place = paths.place(upload)
     if not data.exists():
-        if before != upload.id or not place.exists():
+        if not is_claimed or not place.exists():
             _restore(paths, upload, before)
             raise StorageError("Bytes of this upload were lost on the disk.")
         disk.sync_folders(place.parent, below=paths.root)  # who moved it may not have come to that
@@ -76,13 +87,13 @@ def open_own(paths: Paths, upload: Upload) -> int:
     return fd
 
 
-def _write(paths: Paths, upload: Upload, upload_id: str, *, durable: bool = False) -> None:
+def _write(paths: Paths, upload: Upload, ids: Sequence[str], *, durable: bool) -> None:
     """A claim that is lost speaks for who finished; one that names another must not come back."""
-    disk.replace(paths.claim(upload), upload_id.encode(), durable=durable)
+    disk.replace(paths.claim(upload), " ".join(ids).encode(), durable=durable)
 
 
-def _restore(paths: Paths, upload: Upload, before: str | None) -> None:
-    if before is None:
-        paths.claim(upload).unlink(missing_ok=True)
+def _restore(paths: Paths, upload: Upload, before: Sequence[str]) -> None:
+    if before:
+        _write(paths, upload, before, durable=False)
     else:
-        _write(paths, upload, before)
+        paths.claim(upload).unlink(missing_ok=True)

@@ -303,6 +303,17 @@ def test_only_old_files_are_removed(tmp_path: Path) -> None:
     assert names(tmp_path) == ["young"]
 
 
+def test_a_file_that_somebody_holds_is_not_removed(tmp_path: Path) -> None:
+    """However old its time says it is: a clock may have jumped."""
+    path = tmp_path / "a.tmp"
+    fd = disk.held(os.open(path, os.O_WRONLY | os.O_CREAT))
+    kept = disk.remove_older(path, time.time() + 3600)
+    os.close(fd)
+    removed = disk.remove_older(path, time.time() + 3600)
+
+    assert (kept, removed) == (False, True)
+
+
 # --- the rest
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from tests.fakes import Fault
 from tests.faulty_os import FaultyOs, faulty_os
-from tests.uploads import BOOT, UPLOAD, chunk, completed, fresh, grown
+from tests.uploads import BOOT, NOW, UPLOAD, chunk, completed, fresh, grown
 from tusd_py.errors import NoSpace, StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.storage.local import LocalStorage
 from tusd_py.storage.record import VERSION, decode, encode
-from tusd_py.upload import Partial, Upload
+from tusd_py.upload import End, Ending, Partial, Upload
 
 FOLDER = Path("uploads/42")
 
@@ -501,6 +501,24 @@ async def test_half_written_files_are_cleaned_after_an_hour(
 
     assert await storage.clean() == Cleaned(removed=2)
     assert files(tmp_path) == sorted(before + [str(path.relative_to(tmp_path)) for path in young])
+
+
+async def test_who_was_replaced_is_known_until_it_was_told(storage: LocalStorage) -> None:
+    """A server may die between the move of a file and the end of the uploads it replaced: whoever
+    finishes the upload finds them, through several such deaths; nobody finds those that ended."""
+    first = await storage.save(await assembled(storage, await kept(storage, b"first")))
+    second = await kept(storage, b"second")
+    await storage.assemble(second)
+    again = await storage.others_at_place(second)
+    third = await kept(storage, b"third")
+    before = await storage.others_at_place(third)
+    await storage.assemble(third)
+    after = await storage.others_at_place(third)
+    await storage.save(replace(first, ending=Ending(why=End.REPLACED, at=NOW)))
+
+    assert again == [first]
+    assert before == after == [second, first]
+    assert await storage.others_at_place(third) == [second]
 
 
 async def test_a_chunk_that_is_replaced_while_it_is_absorbed(
