@@ -28,8 +28,6 @@ from tests.servers import free_port, settings
 
 pytestmark = pytest.mark.xdist_group("image")  # one build is enough
 
-pytestmark = pytest.mark.xdist_group("image")  # it is built once, for all of them
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILES = ["Dockerfile", "examples/main_service/Dockerfile"]
 
