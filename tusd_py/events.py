@@ -1,6 +1,6 @@
 """What happened, as values for those who want to know."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tusd_py.upload import Upload
 
@@ -43,15 +43,20 @@ class Expired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
-    """How many objects a storage removed, and how many it set aside."""
+    """How many objects a storage removed, how many it set aside, and how many records it left that
+    cannot be read."""
 
     removed: int = 0
     quarantined: int = 0
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one pass of the sweeper did, in uploads; `cleaned` and `quarantined` in objects."""
+    """What one pass of the sweeper did, in uploads; `cleaned` and `quarantined` in objects.
+
+    `unreadable` records it found and left: a newer server wrote them, or the disk fails.
+    """
 
     expired: int = 0
     finished: int = 0
@@ -59,6 +64,12 @@ class Swept:
     cleaned: int = 0
     quarantined: int = 0
     failed: int = 0
+    unreadable: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return replace(self, unreadable=0) == Swept()
 
 
 Event = Created | Received | Completed | Terminated | Expired | Swept

@@ -2,7 +2,13 @@
 
 from dataclasses import asdict
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    generate_latest,
+)
 
 from tusd_py.errors import UploadError
 from tusd_py.events import Event, Swept
@@ -50,8 +56,13 @@ class Metrics:
             ["deed"],
             registry=self._registry,
         )
-        for deed in asdict(Swept()):
+        for deed in asdict(Swept()).keys() - {"unreadable"}:
             self._swept.labels(deed)
+        self._unreadable = Gauge(
+            "tusd_py_unreadable_records",
+            "Records that the last pass of the sweeper could not read and left where they are.",
+            registry=self._registry,
+        )
         for limit in LIMITS:
             self._limit_hits.labels(limit)
 
@@ -68,7 +79,9 @@ class Metrics:
     async def emit(self, event: Event) -> None:
         """See `EventSink.emit`."""
         if isinstance(event, Swept):
-            for deed, count in asdict(event).items():
+            deeds = asdict(event)
+            self._unreadable.set(deeds.pop("unreadable"))
+            for deed, count in deeds.items():
                 self._swept.labels(deed).inc(count)
 
     def exposition(self) -> tuple[bytes, str]:

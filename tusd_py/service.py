@@ -16,7 +16,6 @@ from tusd_py.errors import (
     BadRequest,
     BodyError,
     BodyStopped,
-    ChecksumMismatch,
     TooLarge,
     Trouble,
     UploadError,
@@ -98,8 +97,8 @@ class UploadService:
     ) -> Upload:
         """Create an upload, with its first bytes if a body comes along.
 
-        When the body breaks off the upload stays until it expires; when its checksum is wrong
-        nothing is created, nor when its bytes cannot be stored: nobody knows its id.
+        Whoever gets an error does not learn its id. So nothing of it is left then, unless all its
+        bytes were stored before: then it becomes a file, now or by the sweeper.
         """
         self._require_staying()
         require_within(new.length or 0, self.limits.max_size)
@@ -112,19 +111,15 @@ class UploadService:
             now=self.now(),
             expires_after=self.limits.expires_after,
         )
-        upload = await self.storage.create(upload)
-        await self.events.emit(Created(upload))
         async with self.hold(upload.owner, upload.id, body):
-            if body is not None:
-                try:
+            upload = await self.storage.create(upload)
+            try:
+                await self.events.emit(Created(upload))
+                if body is not None:
                     upload = await self._receive(upload, body, checksum)
-                except ChecksumMismatch:
-                    await self.storage.forget(upload)
-                    raise
-                except Trouble:
-                    with contextlib.suppress(UploadError):
-                        await self.storage.forget(upload)
-                    raise
+            except UploadError:
+                await self._end_untold(upload)
+                raise
             return await self.finisher.finish(upload) if upload.is_full else upload
 
     async def concatenate(self, new: NewUpload, final: Final) -> Upload:
@@ -153,11 +148,11 @@ class UploadService:
                     upload = await writer.commit(self._patched(upload, length))
                 return await self.finisher.finish(upload)
             except UploadNotFound as error:
-                await self.storage.forget(upload)
+                await self._forget(upload)
                 raise BadRequest("Upload-Concat: a partial upload is gone.") from error
             except UploadError:
                 if not await self.storage.has_file(upload):
-                    await self.storage.forget(upload)
+                    await self._forget(upload)
                 raise
 
     async def find(self, owner: str, upload_id: str) -> Upload:
@@ -284,6 +279,21 @@ class UploadService:
             )
         await self.events.emit(Received(upload, upload.offset - before))
         return upload
+
+    async def _end_untold(self, upload: Upload) -> None:
+        """End an upload that could not be created as asked: nobody learned its id. What fails now
+        is left to the sweeper; it is not what the client is told."""
+        with contextlib.suppress(UploadError):
+            stored = await self.storage.load(upload.owner, upload.id)
+            if stored.offset and stored.is_full:
+                await self.finisher.finish(stored)
+            else:
+                await self._forget(stored)
+
+    async def _forget(self, upload: Upload) -> None:
+        """Leave nothing of an upload; who heard that it was created hears of its end."""
+        await self.storage.forget(upload)
+        await self.events.emit(Terminated(upload))
 
     def _patched(self, upload: Upload, size: int) -> Upload:
         return patched(upload, size, now=self.now(), expires_after=self.limits.expires_after)

@@ -35,6 +35,7 @@ async def sweep(service: UploadService) -> Swept:
     return Swept(
         cleaned=cleaned.removed,
         quarantined=cleaned.quarantined,
+        unreadable=cleaned.unreadable,
         **{deed.value: done[deed] for deed in _Deed},
     )
 

@@ -4,6 +4,7 @@ import aiohttp
 
 from tests.servers import Address
 from tusd_py.errors import TooLarge, UploadNotFound
+from tusd_py.events import Swept
 from tusd_py.metrics import LIMITS, Metrics
 
 
@@ -37,6 +38,19 @@ def test_refusals_are_counted_by_code() -> None:
     assert 'tusd_py_refusals_total{code="not_found"} 1.0' in found
     assert 'tusd_py_refusals_total{code="too_large"} 2.0' in found
     assert 'tusd_py_limit_hits_total{limit="max_upload_size"} 2.0' in found
+
+
+async def test_what_the_sweeper_did_is_counted() -> None:
+    """Deeds add up from pass to pass; records that cannot be read are those of the last one."""
+    metrics = Metrics()
+    await metrics.emit(Swept(quarantined=2, unreadable=3))
+    await metrics.emit(Swept(quarantined=1, expired=1, unreadable=1))
+
+    found = lines(metrics)
+
+    assert 'tusd_py_swept_total{deed="quarantined"} 3.0' in found
+    assert 'tusd_py_swept_total{deed="expired"} 1.0' in found
+    assert "tusd_py_unreadable_records 1.0" in found
 
 
 async def test_metrics_are_served(http: aiohttp.ClientSession, server: Address) -> None:

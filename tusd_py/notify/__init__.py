@@ -23,7 +23,7 @@ class LogSink:
     async def emit(self, event: Event) -> None:
         """See `EventSink.emit`. A pass of the sweeper that found nothing to do is no news."""
         if isinstance(event, Swept):
-            if event != Swept():
+            if not event.is_idle:
                 logger.info("swept", extra=asdict(event))
             return
         upload = event.upload

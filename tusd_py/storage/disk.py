@@ -13,7 +13,6 @@ from tusd_py.errors import StorageError
 MOST = 64 << 20
 """No small file is larger, in bytes."""
 
-_COPY_SIZE = 1 << 24
 _CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
 
 
@@ -132,25 +131,20 @@ def write_all(fd: int, data: bytes | memoryview, position: int) -> None:
         position += size
 
 
-def copy(path: Path, to_fd: int, position: int, size: int) -> None:
-    """Copy the first `size` bytes of a file to `position`."""
-    fd = open_to_read(path)
-    try:
-        _copy(fd, to_fd, position, size)
-    finally:
-        os.close(fd)
+def copy(fd: int, start: int, to_fd: int, position: int, size: int) -> None:
+    """Copy `size` bytes from `start` of one file to `position` of another."""
+    done = 0
+    while done < size:
+        count = _copy_some(fd, start + done, to_fd, position + done, size - done)
+        if not count:
+            raise StorageError("A file is shorter than its record says.")
+        done += count
 
 
-def copy_before_tail(path: Path, to_fd: int, position: int, tail: int) -> tuple[int, bytes]:
-    """Copy all but the last `tail` bytes of a file to `position`; return how many these were, and
-    the tail. The file may be replaced meanwhile: it is one version that is copied."""
-    fd = open_to_read(path)
-    try:
-        size = max(0, os.fstat(fd).st_size - tail)
-        _copy(fd, to_fd, position, size)
-        return size, os.pread(fd, tail, size)
-    finally:
-        os.close(fd)
+def tail(fd: int, size: int) -> tuple[int, bytes]:
+    """How many bytes a file has before its last `size` ones, and these."""
+    before = max(0, os.fstat(fd).st_size - size)
+    return before, os.pread(fd, size, before)
 
 
 def seal(path: Path, size: int, *, may_create: bool) -> None:
@@ -267,15 +261,6 @@ def _is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
-
-
-def _copy(fd: int, to_fd: int, position: int, size: int) -> None:
-    done = 0
-    while done < size:
-        count = _copy_some(fd, done, to_fd, position + done, min(_COPY_SIZE, size - done))
-        if not count:
-            raise StorageError("A file is shorter than its record says.")
-        done += count
 
 
 def _copy_some(fd: int, start: int, to_fd: int, position: int, size: int) -> int:

@@ -123,8 +123,10 @@ class LocalStorage:
 
     async def assemble(self, upload: Upload) -> None:
         """See `Storage.assemble`: a rename."""
-        run = self._threads.run if upload.offset <= SMALL else self._threads.run_long
-        await run(self._assemble, upload)
+        if upload.offset <= SMALL:
+            await self._threads.run(self._assemble, upload)
+        else:
+            await self._threads.run_long(upload.owner, self._assemble, upload)
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`: a path."""
@@ -174,20 +176,20 @@ class LocalStorage:
     async def uploads(self, owner: str) -> AsyncIterator[Upload]:
         """See `Storage.uploads`."""
         await self._threads.run(self._require_folder)
-        for upload in await self._threads.run(self._index.uploads, owner):
+        for upload in await self._threads.run_scan(self._index.uploads, owner):
             yield upload
 
     async def usage(self, owner: str) -> Usage:
         """See `Storage.usage`."""
         await self._threads.run(self._require_folder)
-        return await self._threads.run_long(self._index.usage, owner)
+        return await self._threads.run_scan(self._index.usage, owner)
 
     async def unsettled(self) -> AsyncIterator[Upload]:
         """See `Storage.unsettled`."""
         await self._threads.run(self._require_folder)
         for owner in await self._threads.run(disk.names, self._paths.uploads):
             try:
-                found = await self._threads.run(self._index.unsettled, owner)
+                found = await self._threads.run_scan(self._index.unsettled, owner)
             except StorageError as error:  # one folder must not keep the others waiting
                 logger.error("unreadable_folder", extra={"owner": owner, "why": str(error)})
                 continue
@@ -196,7 +198,7 @@ class LocalStorage:
 
     async def clean(self) -> Cleaned:
         """See `Storage.clean`: what nobody wrote to for an hour."""
-        return await self._threads.run(self._cleaning.run, time.time() - STALE_SECONDS)
+        return await self._threads.run_scan(self._cleaning.run, time.time() - STALE_SECONDS)
 
     def _load(self, owner: str, upload_id: str) -> Upload:
         try:

@@ -62,8 +62,11 @@ class Cleaning:
         for owner, upload_id in list(self._unreadable):
             if self._is_damaged(owner, upload_id):
                 path = self._paths.info_of(owner, upload_id)
-                quarantined += self._set_aside(path, "a damaged record", before)
-        return Cleaned(removed=removed, quarantined=quarantined)
+                if self._set_aside(path, "a damaged record", before):
+                    quarantined += 1
+                    self._unreadable.discard((owner, upload_id))
+        unreadable = len(self._unreadable)
+        return Cleaned(removed=removed, quarantined=quarantined, unreadable=unreadable)
 
     def _remove_temporaries(self, folder: Path, before: float) -> int:
         count = 0
@@ -119,5 +122,5 @@ def _strange(folder: Path) -> Iterator[tuple[Path, str]]:
             continue
         if not is_upload_id(stem) or kind not in {"info", "data", "chunks"}:
             yield folder / name, "not ours"
-        elif stem not in records:
+        elif stem not in records and not os.path.lexists(folder / f"{stem}.info"):
             yield folder / name, "without a record"

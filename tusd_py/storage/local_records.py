@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import replace
 
-from tusd_py.errors import UploadError
+from tusd_py.errors import StorageError, UploadError
 from tusd_py.storage import disk, medium
 from tusd_py.storage.medium import Medium
 from tusd_py.storage.paths import Paths
@@ -26,11 +26,12 @@ class LocalRecords:
 
     def create(self, upload: Upload) -> Upload:
         """The first record of an upload."""
-        try:
-            return self.write(upload, synced=0)
-        except FileNotFoundError:
-            disk.make_folder(self._paths.uploads / upload.owner)
-            return self.write(upload, synced=0)
+        for _ in range(5):  # somebody may remove the folder of the user, empty as it is
+            try:
+                return self.write(upload, synced=0)
+            except FileNotFoundError:
+                disk.make_folder(self._paths.uploads / upload.owner)
+        raise StorageError("The folder of the user keeps going away; try again.")
 
     def write(self, upload: Upload, *, synced: int) -> Upload:
         """Replace the record and return the upload. `synced` of its bytes are on the medium.

@@ -77,15 +77,21 @@ class Staging:
             disk.sync_folder(folder)
             disk.sync_folder(folder.parent)
 
-    def absorb(self, upload: Upload, index: int, to_fd: int, position: int) -> Chunk:
-        """Copy a chunk to `position`. Raises `FileNotFoundError` when it does not wait."""
+    def open_to_read(self, upload: Upload, index: int) -> tuple[int, Chunk]:
+        """A descriptor of a chunk that waits, and what it is. It may be replaced meanwhile: this is
+        one version. Raises `FileNotFoundError` when it does not wait."""
         folder = self._paths.chunks(upload)
         first, second = self._names(index)
         try:
-            copied = disk.copy_before_tail(folder / first, to_fd, position, DIGEST_SIZE)
+            fd = disk.open_to_read(folder / first)
         except FileNotFoundError:
-            copied = disk.copy_before_tail(folder / second, to_fd, position, DIGEST_SIZE)
-        return Chunk(size=copied[0], digest=copied[1])
+            fd = disk.open_to_read(folder / second)
+        try:
+            size, digest = disk.tail(fd, DIGEST_SIZE)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, Chunk(size=size, digest=digest)
 
     def forget(self, upload: Upload, index: int) -> None:
         """Remove a chunk that waited, if it did."""

@@ -17,6 +17,9 @@ from tusd_py.storage.paths import Paths
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 
+PIECE = 16 << 20
+"""So much is copied at a time: then others have their turn."""
+
 SYNC_BYTES = 64 << 20
 """Without DURABILITY=strict, too, what was received is put on the medium when it is so much: so a
 power failure costs no more of a long upload, and its completion has less to wait for."""
@@ -57,14 +60,25 @@ class _LocalWriter:
         self._kept = upload.offset
         self._synced = medium.synced(upload)
         self._syncing: asyncio.Task[int] | None = None
+        self._sync_bytes = 1 if records.is_strict else SYNC_BYTES
 
     async def write(self, block: bytes) -> None:
         await self._threads.run(disk.write_all, self._fd, block, self._position)
         self._position += len(block)
 
     async def absorb(self, source: Upload | int) -> Chunk:
-        chunk = await self._threads.run_long(self._absorb, source)
-        self._position += chunk.size
+        if isinstance(source, Upload) and not source.offset:
+            return Chunk(size=0, digest=None)
+        fd, chunk = await self._threads.run(self._open_source, source)
+        try:
+            for start in range(0, chunk.size, PIECE):
+                size = min(PIECE, chunk.size - start)
+                await self._threads.run_long(
+                    self._upload.owner, disk.copy, fd, start, self._fd, self._position, size
+                )
+                self._position += size
+        finally:
+            await self._threads.run(disk.close, fd)
         return chunk
 
     async def commit(self, upload: Upload) -> Upload:
@@ -79,9 +93,13 @@ class _LocalWriter:
     async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
         if self._syncing is not None and self._syncing.done():
             await self._settle()
-        if self._syncing is None and self._position - self._synced >= SYNC_BYTES:
+        if self._syncing is None and self._position - self._synced >= self._sync_bytes:
             self._begin_sync()
-        return await self._write_record(grown(self._position - self._upload.offset))
+        if not self._records.is_strict:
+            return await self._write_record(grown(self._position - self._upload.offset))
+        if self._synced > self._upload.offset:  # what a record says may be answered
+            return await self._write_record(grown(self._synced - self._upload.offset))
+        return self._upload
 
     async def end(self) -> None:
         """Cut off what was not committed; no thread uses the descriptor any more."""
@@ -101,7 +119,7 @@ class _LocalWriter:
         self._syncing = asyncio.create_task(self._sync(self._position))
 
     async def _sync(self, position: int) -> int:
-        await self._threads.run_long(disk.sync, self._fd)
+        await self._threads.run_long(self._upload.owner, disk.sync, self._fd)
         return position
 
     async def _settle(self) -> None:
@@ -135,12 +153,11 @@ class _LocalWriter:
         finally:
             os.close(self._fd)
 
-    def _absorb(self, source: Upload | int) -> Chunk:
+    def _open_source(self, source: Upload | int) -> tuple[int, Chunk]:
         if isinstance(source, int):
-            return self._staging.absorb(self._upload, source, self._fd, self._position)
-        if source.offset:
-            disk.copy(self._paths.data(source), self._fd, self._position, source.offset)
-        return Chunk(size=source.offset, digest=None)
+            return self._staging.open_to_read(self._upload, source)
+        fd = disk.open_to_read(self._paths.data(source))
+        return fd, Chunk(size=source.offset, digest=None)
 
 
 def _open_data(path: Path, offset: int) -> int:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from tusd_py.errors import UploadNotFound, from_os
 
@@ -15,16 +16,24 @@ T = TypeVar("T")
 SHORT = 16
 """Threads for calls that end soon."""
 
-LONG = 4
+LONG = 8
 """Threads for calls that take as long as a file is large: copies, and putting it on the medium."""
+
+SHARE = 4
+"""So many of them one user can have."""
+
+SCAN = 2
+"""Threads for calls that take as long as a user has files."""
 
 
 class Threads:
-    """Two pools, so that no large file keeps the small calls waiting."""
+    """Pools, so that no large file keeps the small calls waiting, nor one user the others."""
 
     def __init__(self) -> None:
         self._short = ThreadPoolExecutor(SHORT, thread_name_prefix="disk")
         self._long = ThreadPoolExecutor(LONG, thread_name_prefix="disk-long")
+        self._scan = ThreadPoolExecutor(SCAN, thread_name_prefix="disk-scan")
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that ends soon and translate its errors; absence is `UploadNotFound`.
@@ -34,9 +43,19 @@ class Threads:
         """
         return await _ended(self._short, functools.partial(call, *args, **kwargs))
 
-    async def run_long(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `run`, for a call that may take long."""
-        return await _ended(self._long, functools.partial(call, *args, **kwargs))
+    async def run_long(
+        self, owner: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `run`, for a call that may take long; of one owner only a few at once."""
+        share = self._shares.get(owner)
+        if share is None:
+            share = self._shares[owner] = asyncio.Semaphore(SHARE)
+        async with share:
+            return await _ended(self._long, functools.partial(call, *args, **kwargs))
+
+    async def run_scan(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for a call that looks at all the files of a user."""
+        return await _ended(self._scan, functools.partial(call, *args, **kwargs))
 
 
 async def _ended(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:

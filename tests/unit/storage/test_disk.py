@@ -103,20 +103,31 @@ def target(tmp_path: Path) -> Path:
 
 def copy(source: Path, target: Path, size: int) -> None:
     """Copy behind the four bytes."""
-    with target.open("r+b") as file:
-        disk.copy(source, file.fileno(), 4, size)
+    with source.open("rb") as from_file, target.open("r+b") as file:
+        disk.copy(from_file.fileno(), 0, file.fileno(), 4, size)
 
 
-def test_a_file_is_copied_and_its_tail_returned(tmp_path: Path, target: Path) -> None:
-    """Only the first bytes are copied; those after them come back."""
+def test_a_piece_of_a_file_is_copied(tmp_path: Path, target: Path) -> None:
+    """From anywhere in one file to anywhere in another."""
     source = tmp_path / "source"
-    source.write_bytes(b"datadigest")
+    source.write_bytes(b"a datadigest")
 
-    with target.open("r+b") as file:
-        copied = disk.copy_before_tail(source, file.fileno(), 4, 6)
+    with source.open("rb") as from_file, target.open("r+b") as file:
+        disk.copy(from_file.fileno(), 2, file.fileno(), 4, 4)
 
-    assert copied == (4, b"digest")
     assert target.read_bytes() == b"headdata"
+
+
+@pytest.mark.parametrize(
+    ("content", "tail"), [(b"datadigest", (4, b"digest")), (b"short", (0, b"short"))]
+)
+def test_the_tail_of_a_file(tmp_path: Path, content: bytes, tail: tuple[int, bytes]) -> None:
+    """How many bytes are before it, and what it is."""
+    source = tmp_path / "source"
+    source.write_bytes(content)
+
+    with source.open("rb") as file:
+        assert disk.tail(file.fileno(), 6) == tail
 
 
 @pytest.mark.parametrize(

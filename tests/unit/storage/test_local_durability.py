@@ -1,6 +1,8 @@
 """LocalStorage: what is on the medium when, what a power failure leaves, what bad media cost."""
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,13 @@ async def begun(storage: LocalStorage, *pieces: bytes, length: int | None = 100)
     for piece in pieces:
         upload = await append(storage, upload, piece)
     return upload
+
+
+async def settled() -> None:
+    """Return once no task but this one is at work."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=5)
 
 
 def grown(upload: Upload, size: int) -> Upload:
@@ -190,6 +199,24 @@ async def test_a_long_append_does_not_wait_for_the_medium(
 
     assert first.offset == 10
     assert left.offset >= 10
+
+
+async def test_strict_records_of_a_running_append_say_what_was_synced(
+    strict: LocalStorage, tmp_path: Path
+) -> None:
+    """DURABILITY=strict: after a kill in the middle of an append its last record is answered, so a
+    power failure after that answer must not take it back."""
+    upload = await begun(strict)
+    async with strict.writer(upload, atomic=False) as writer:
+        for _ in range(3):
+            await writer.write(b"0123456789")
+            upload = await writer.checkpoint(partial(grown, upload))
+            await settled()
+        killed = await LocalStorage(tmp_path, boot=BOOT).load("42", upload.id)
+        failed = await after_power_failure(tmp_path).load("42", upload.id)
+
+    assert killed.offset == failed.offset == upload.offset
+    assert 10 <= upload.offset < 30
 
 
 # --- after a power failure

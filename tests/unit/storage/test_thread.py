@@ -47,13 +47,29 @@ async def test_a_large_file_does_not_keep_small_calls_waiting() -> None:
     """However many long calls there are, a short one goes on."""
     threads = Threads()
     may_end = threading.Event()
-    long = [asyncio.create_task(threads.run_long(may_end.wait, 10)) for _ in range(LONG + 5)]
+    long = [
+        asyncio.create_task(threads.run_long(str(n), may_end.wait, 10)) for n in range(LONG + 5)
+    ]
     async with asyncio.timeout(5):
         answer = await threads.run(lambda: "soon")
     may_end.set()
     await asyncio.gather(*long)
 
     assert answer == "soon"
+
+
+async def test_a_user_does_not_keep_others_waiting() -> None:
+    """However many long calls one user has, there are threads for another's, and for scans."""
+    threads = Threads()
+    may_end = threading.Event()
+    long = [asyncio.create_task(threads.run_long("42", may_end.wait, 10)) for _ in range(LONG + 5)]
+    async with asyncio.timeout(5):
+        answer = await threads.run_long("43", lambda: "soon")
+        scanned = await threads.run_scan(lambda: "soon")
+    may_end.set()
+    await asyncio.gather(*long)
+
+    assert (answer, scanned) == ("soon", "soon")
 
 
 async def test_a_call_is_waited_for_however_often_it_is_cancelled() -> None:
