@@ -119,6 +119,7 @@ def _make_faces(app: web.Application, config: Config, service: UploadService) ->
         idle=config.body_timeout.total_seconds(),
         rate=config.min_transfer_rate,
         share=share,
+        met=app[METRICS].limit_hit,
     )
 
 

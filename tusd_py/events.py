@@ -29,7 +29,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """A client removed an upload."""
+    """A client removed an upload, or its creation failed: nobody learned its id."""
 
     upload: Upload
 

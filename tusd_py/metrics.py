@@ -56,8 +56,9 @@ class Metrics:
             ["deed"],
             registry=self._registry,
         )
-        for deed in asdict(Swept()).keys() - {"unreadable"}:
-            self._swept.labels(deed)
+        for deed in asdict(Swept()):
+            if deed != "unreadable":
+                self._swept.labels(deed)
         self._unreadable = Gauge(
             "tusd_py_unreadable_records",
             "Records that the last pass of the sweeper could not read and left where they are.",

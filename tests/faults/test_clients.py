@@ -114,10 +114,14 @@ class Client:
         await connection.send(self.tus.wire(request.method, request.path, headers))
         assert (await connection.head()).status == 100
 
+    async def stored(self) -> list[str]:
+        """The names of all that is stored."""
+        return list(await self.tus.address.store.everything())
+
     async def resumed(self, request: Request) -> tuple[int, str]:
         """Do what a client does next; the offset it found, and the digest in the end."""
         offset, url = 0, request.url
-        if url is None:  # it was not told where its upload is
+        if url is None:  # it was not told where its upload would be
             url = await self.tus.upload(DATA)
         else:
             offset = await self.tus.offset(url)
@@ -189,22 +193,27 @@ def assert_right(request: Request, offset: int, digest: str) -> None:
 async def test_a_body_that_breaks_off(
     client: Client, kind: str, fault: Callable[[Connection], Awaitable[None]]
 ) -> None:
-    """Every byte that reached the server counts; of a body with a checksum and of a chunk none."""
+    """Every byte that reached the server counts; of a body with a checksum and of a chunk none, and
+    of a creation nothing is left."""
     request = await client.prepared(kind)
+    before = await client.stored()
     async with connected(client.tus.address) as connection:
         await client.asked(connection, request, chunked=False)
         await connection.send(request.begin)
         await taken(connection.writer)
         await fault(connection)
         await until_refused(client, "body_interrupted")
+        after = await client.stored()
         offset, digest = await client.resumed(request)
 
+    assert after == before
     assert_right(request, offset, digest)
 
 
 async def test_bodies_that_fall_silent(client: Client) -> None:
     """The same of clients that send less than Content-Length says, and wait: each is told."""
     requests = [await client.prepared(kind) for kind in KINDS]
+    before = await client.stored()
     async with AsyncExitStack() as stack:
         answers = []
         for request in requests:
@@ -213,10 +222,12 @@ async def test_bodies_that_fall_silent(client: Client) -> None:
             await connection.send(request.begin)
             answers.append(asyncio.create_task(connection.rest()))
         said = [parse(await answer) for answer in answers]
+    after = await client.stored()
     ends = [await client.resumed(request) for request in requests]
 
     for [answer] in said:
         assert_closing(answer, 503)
+    assert after == before
     for request, (offset, digest) in zip(requests, ends, strict=True):
         assert_right(request, offset, digest)
 
@@ -227,6 +238,7 @@ async def test_a_chunked_body_that_breaks_off(client: Client, kind: str, is_told
     """The same of a body in chunked transfer coding: it ends with the last chunk only, and what is
     no size of a chunk is told at once."""
     request = await client.prepared(kind)
+    before = await client.stored()
     async with connected(client.tus.address) as connection:
         await client.asked(connection, request, chunked=True)
         for piece in pieces(request.begin):
@@ -239,8 +251,10 @@ async def test_a_chunked_body_that_breaks_off(client: Client, kind: str, is_told
         else:
             await go(connection)
         await until_refused(client, "bad_request" if is_told else "body_interrupted")
+        after = await client.stored()
         offset, digest = await client.resumed(request)
 
+    assert after == before
     assert_right(request, offset, digest)
 
 

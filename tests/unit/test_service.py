@@ -15,7 +15,10 @@ from tests.fakes import Fault, MemoryBody
 from tusd_py.checksum import Checksum
 from tusd_py.errors import (
     BadRequest,
+    BodyError,
     BodyInterrupted,
+    BodyMalformed,
+    BodyStalled,
     BodyStopped,
     ChecksumMismatch,
     Forbidden,
@@ -29,7 +32,7 @@ from tusd_py.errors import (
     UploadNotFound,
     UploadUnfinished,
 )
-from tusd_py.events import Completed
+from tusd_py.events import Completed, Created
 from tusd_py.sweeper import sweep
 from tusd_py.upload import Append, Final, NewUpload, Partial, Upload
 
@@ -129,18 +132,136 @@ async def test_create_with_a_wrong_checksum_creates_nothing() -> None:
         await core.service.create(replace(NEW, length=5), MemoryBody(b"jello"), crc(b"hello"))
 
     assert await all_ids(core) == set()
+    assert core.sink.kinds() == ["Created", "Terminated"]
 
 
-async def test_create_keeps_what_came_of_a_broken_body() -> None:
-    """When the body breaks off the upload stays until it expires."""
+@pytest.mark.parametrize("length", [10, None], ids=["told", "deferred"])
+@pytest.mark.parametrize("error", [BodyInterrupted, BodyMalformed, BodyStalled, BodyStopped])
+async def test_a_creation_whose_body_breaks_off_leaves_nothing(
+    length: int | None, error: Callable[[], BodyError]
+) -> None:
+    """Nobody learned of the upload: it is gone with its bytes, who heard of it hears of its end,
+    and its owner has all room again."""
+    core = Core(max_open=1, quota=10)
+    body = MemoryBody.broken(b"hel", error=error())
+    with pytest.raises(BodyError):
+        await core.service.create(replace(NEW, length=length), body)
+
+    assert await all_ids(core) == set()
+    assert core.sink.kinds() == ["Created", "Terminated"]
+    await core.created(10)
+
+
+@pytest.mark.parametrize(("max_size", "quota"), [(10, None), (None, 10)], ids=["size", "quota"])
+async def test_a_creation_that_meets_a_limit_in_mid_body_leaves_nothing(
+    max_size: int | None, quota: int | None
+) -> None:
+    """The same when the body turns out to be too long."""
+    core = Core(max_open=1, max_size=max_size, quota=quota)
+    with pytest.raises(TooLarge):
+        await core.service.create(NEW, MemoryBody(b"x" * 9, b"!!"))
+
+    assert await all_ids(core) == set()
+    assert core.sink.kinds() == ["Created", "Terminated"]
+    await core.created(10)
+
+
+async def test_draining_ends_a_creation_with_bytes() -> None:
+    """At shutdown a creation whose bytes are still to come ends, and leaves nothing."""
     core = Core()
-    body = MemoryBody.broken(b"hel", error=BodyInterrupted())
-    with pytest.raises(BodyInterrupted):
-        await core.service.create(replace(NEW, length=5), body)
-    [upload] = [upload async for upload in core.storage.uploads(USER)]
+    body = MemoryBody(b"hel", is_open=True)
+    running = asyncio.create_task(core.service.create(replace(NEW, length=5), body))
+    await body.drained()
+    core.service.drain()
 
-    assert upload.offset == 3
-    assert not upload.is_file
+    with pytest.raises(BodyStopped):
+        await running
+    assert await all_ids(core) == set()
+
+
+async def test_draining_comes_before_a_creation() -> None:
+    """A body that the server will not read any more creates nothing."""
+    core = Core(quota=10)
+    running = asyncio.create_task(core.service.create(NEW, MemoryBody(b"hello")))
+    await asyncio.sleep(0)
+    core.service.drain()
+
+    with pytest.raises(BodyStopped):
+        await running
+    assert core.storage.records == []
+    assert core.sink.kinds() == []
+
+
+@pytest.mark.parametrize("ending", ["broken", "surplus"])
+async def test_a_creation_that_brought_all_bytes_finishes(ending: str) -> None:
+    """What goes wrong after the last byte does not take the file back."""
+    core = Core()
+    body = MemoryBody(b"hello", b"!")
+    if ending == "broken":
+        body = MemoryBody.broken(b"hello", error=BodyInterrupted())
+    with pytest.raises((BodyInterrupted, TooLarge)):
+        await core.service.create(replace(NEW, length=5), body)
+    [upload] = await core.service.files(USER)
+
+    assert core.storage.file(upload.place) == b"hello"
+    assert core.sink.kinds() == ["Created", "Completed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "checksum"),
+    [(MemoryBody.broken(error=BodyInterrupted()), None), (MemoryBody.sized(), crc(b"hello"))],
+    ids=["broken", "wrong checksum"],
+)
+async def test_an_empty_upload_needs_a_whole_body_too(
+    body: MemoryBody, checksum: Checksum | None
+) -> None:
+    """Of no bytes none came: that alone makes no file."""
+    core = Core()
+    with pytest.raises((BodyInterrupted, ChecksumMismatch)):
+        await core.service.create(replace(NEW, length=0), body, checksum)
+
+    assert await all_ids(core) == set()
+
+
+async def test_a_broken_creation_that_cannot_be_forgotten_is_left_to_the_sweeper() -> None:
+    """The client is told what went wrong first; the upload goes when it expires."""
+    core = Core()
+    body = MemoryBody(is_open=True)
+    running = asyncio.create_task(core.service.create(replace(NEW, length=5), body))
+    await body.drained()
+    with core.storage.failing(Fault.UNREACHABLE):
+        body.break_off(BodyInterrupted())
+        with pytest.raises(BodyInterrupted):
+            await running
+    left = await all_ids(core)
+    core.clock.forward(LIFE)
+    await sweep(core.service)
+
+    assert len(left) == 1
+    assert core.sink.kinds()[:2] == ["Created", "Expired"]
+
+
+async def test_a_creation_that_is_cancelled_calls_nobody() -> None:
+    """A process that leaves by force waits for no storage; the sweeper takes what is left."""
+    core = Core()
+    body = MemoryBody(b"hel", is_open=True)
+    running = asyncio.create_task(core.service.create(replace(NEW, length=5), body))
+    await body.drained()
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert running.cancelled()
+    assert len(await all_ids(core)) == 1
+    assert core.sink.kinds() == ["Created"]
+
+
+async def test_a_creation_that_cannot_be_announced_leaves_nothing() -> None:
+    """An upload of which nobody may hear is none."""
+    core = Core()
+    with core.sink.refusing(Created), pytest.raises(StorageError):
+        await core.created(10)
+
+    assert await all_ids(core) == set()
 
 
 async def test_create_fails_when_the_storage_does() -> None:
@@ -504,6 +625,7 @@ async def test_a_failed_concatenation_leaves_no_upload(fault: Fault) -> None:
 
     assert await all_ids(core) == {part.id}
     assert await core.content(part) == b"abc"
+    assert core.sink.kinds()[-2:] == ["Created", "Terminated"]
 
 
 async def test_a_failed_concatenation_leaves_no_file_that_nobody_owns() -> None:

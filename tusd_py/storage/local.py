@@ -5,7 +5,6 @@ What lies where: storage/paths.py.
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from tusd_py.events import Cleaned
 from tusd_py.interfaces import ChunkWriter, Content, Writer
 from tusd_py.storage import disk, medium, places
 from tusd_py.storage.local_cleaning import Cleaning
+from tusd_py.storage.local_content import LocalContent
 from tusd_py.storage.local_index import LocalIndex
 from tusd_py.storage.local_records import ForeignRecord, LocalRecords
 from tusd_py.storage.local_staging import Staging
@@ -29,7 +29,6 @@ from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
 from tusd_py.usage import Usage
 
-READ_SIZE = 1 << 20
 SMALL = 4 << 20
 """Up to so many bytes a file is put on the medium soon."""
 
@@ -140,7 +139,7 @@ class LocalStorage:
         """See `Storage.open`."""
         fd = await self._threads.run(self._open, upload)
         try:
-            yield _LocalContent(self._threads, fd, upload.offset)
+            yield LocalContent(self._threads, fd, upload.offset)
         finally:
             await self._threads.run(disk.close, fd)
 
@@ -149,7 +148,7 @@ class LocalStorage:
         fd = await self._threads.run(self._open, upload)
         try:
             digest = xxh3_128()
-            async for block in _LocalContent(self._threads, fd, upload.offset).read(
+            async for block in LocalContent(self._threads, fd, upload.offset).read(
                 start, start + size
             ):
                 digest.update(block)
@@ -271,24 +270,3 @@ class LocalStorage:
             places.vacate(self._paths, upload)  # first: it looks whether the bytes were moved
         self._paths.data(upload).unlink(missing_ok=True)
         disk.remove_files(self._paths.chunks(upload))
-
-
-class _LocalContent:
-    """See `Content`."""
-
-    def __init__(self, threads: Threads, fd: int, size: int) -> None:
-        self._threads = threads
-        self._fd = fd
-        self._size = size
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
-        while start < stop:
-            block = await self._threads.run(os.pread, self._fd, min(READ_SIZE, stop - start), start)
-            if not block:
-                raise StorageError("The file is shorter than its upload was.")
-            yield block
-            start += len(block)

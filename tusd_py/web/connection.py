@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from tusd_py.web.body import BrokenFraming
 from tusd_py.web.crowd import Crowd
@@ -21,6 +22,8 @@ from tusd_py.web.last_word import HEADERS, Doorstep, last_word
 
 RECEIVE_SIZE = 64 << 10
 """Bytes that are taken from a socket at once."""
+
+_HEAD_END = b"\r\n\r\n"
 
 NEVER = 1e9
 """Seconds for aiohttp's own timer, which would cut a head that came late; ours knows heads."""
@@ -63,6 +66,8 @@ class Connection(web.RequestHandler):
         self._alarm: asyncio.TimerHandle | None = None
         self._is_head_due = True
         self._has_part_of_head = False
+        self._body: StreamReader = EMPTY_PAYLOAD  # of the last request that came
+        self._end = b""  # of what came
         self._has_ended = False
         self._line: asyncio.Transport | None = None
 
@@ -86,12 +91,11 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """See aiohttp, which keeps what broke a body for the next request: tell the body."""
         is_between = self._is_between_requests()
-        super().data_received(data)
+        self._receive(data)
         if self._messages:
             self._crowd.begin(self)
             self._deadline = None
         elif is_between and data:
-            self._has_part_of_head = True
             if not self._is_head_due:
                 self._is_head_due = True
                 self._allow(self._patience.head)
@@ -113,6 +117,7 @@ class Connection(web.RequestHandler):
         """See aiohttp; nothing more is read for an answer that was given."""
         self._crowd.leave(self)
         self._line = None
+        self._body = EMPTY_PAYLOAD
         if self._alarm is not None:
             self._alarm.cancel()
         lingering = self._task_handler if self._current_request is None else None
@@ -126,17 +131,25 @@ class Connection(web.RequestHandler):
         """See aiohttp; returns when the client has taken the answer, or took too long for it."""
         if self._crowd.is_leaving or (self._has_ended and not self._messages):
             resp.force_close()
+        self._crowd.wait(self)
         try:
             async with asyncio.timeout(self._patience.answer):
                 finished = await super().finish_response(request, resp, start_time)
                 await request.writer.drain()
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
+            self._met("body_timeout")
             self.drop()
             return resp, True
-        if not self._messages:
-            self._is_head_due = self._has_part_of_head = False
-            self._allow(self._patience.between)
-            self._crowd.rest(self)
+        except ConnectionError:
+            self.drop()
+            return resp, True
+        if self._messages:
+            self._body = self._messages[-1][1]  # aiohttp may have found it behind an upgrade only now
+            self._crowd.go_on(self)
+            return finished
+        self._is_head_due = self._has_part_of_head
+        self._allow(self._patience.head if self._is_head_due else self._patience.between)
+        self._crowd.rest(self)
         return finished
 
     def leave(self) -> None:
@@ -165,6 +178,25 @@ class Connection(web.RequestHandler):
         response = web.Response(status=status, text=text, headers=HEADERS)
         response.force_close()
         return response
+
+    def _receive(self, data: bytes) -> None:
+        """Let aiohttp read, and see whether a head has begun behind the last request.
+
+        aiohttp does not tell. Where the last request has a body that ended in these bytes, it is
+        taken that nothing came behind it.
+        """
+        is_body_due = not self._body.is_eof()
+        count = len(self._messages)
+        super().data_received(data)
+        self._end = (self._end + data[-len(_HEAD_END) :])[-len(_HEAD_END) :]
+        if len(self._messages) > count:
+            self._body = self._messages[-1][1]
+            if self._body is not EMPTY_PAYLOAD:
+                self._has_part_of_head = False
+            elif data:
+                self._has_part_of_head = self._end != _HEAD_END
+        elif data:
+            self._has_part_of_head = not (is_body_due or self._upgraded)
 
     def _is_between_requests(self) -> bool:
         """Whether aiohttp waits for the next request, not for what it will not read."""

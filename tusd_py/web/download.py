@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -25,11 +25,13 @@ _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))
 Opened = AbstractAsyncContextManager[tuple[Upload, Content]]
 
 
-async def send(request: web.Request, opened: Opened, *, idle: float) -> web.StreamResponse:
+async def send(
+    request: web.Request, opened: Opened, *, idle: float, met: Callable[[str], None]
+) -> web.StreamResponse:
     """Answer a GET or HEAD with the bytes of a finished upload.
 
-    The connection is cut when the client takes nothing for `idle` seconds, or when the storage
-    fails in the middle: a short answer must not look like a whole one.
+    The connection is cut when the client takes nothing for `idle` seconds, which `met` is told, or
+    when the storage fails in the middle: a short answer must not look like a whole one.
     """
     async with opened as (upload, content):
         etag = f'"{upload.id}"'
@@ -61,12 +63,20 @@ async def send(request: web.Request, opened: Opened, *, idle: float) -> web.Stre
                         async with asyncio.timeout(idle):
                             await response.write(piece)
             await response.write_eof()
-        except (TimeoutError, UploadError) as error:
-            logger.warning("download_cut", extra={"upload": upload.id, "why": str(error)})
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("The download was cut.") from error
+        except TimeoutError as error:
+            met("body_timeout")
+            raise _cut(request, upload, "The client took nothing for BODY_TIMEOUT.") from error
+        except UploadError as error:
+            raise _cut(request, upload, str(error)) from error
         return response
+
+
+def _cut(request: web.Request, upload: Upload, why: str) -> ConnectionResetError:
+    """Close at once; what is to be raised then."""
+    logger.warning("download_cut", extra={"upload": upload.id, "why": why})
+    if request.transport is not None:
+        request.transport.abort()
+    return ConnectionResetError("The download was cut.")
 
 
 def _pieces(block: bytes) -> Iterator[memoryview]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -44,7 +45,7 @@ _EXPIRES: web.RequestKey[str] = web.RequestKey("expires", str)
 
 class TusFace:
     """Serves everything under `base`, which has a slash at both ends. `idle` in seconds, `rate` in
-    bytes a second."""
+    bytes a second; `met` is told which limit ended a download."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class TusFace:
         idle: float,
         rate: int,
         share: Share,
+        met: Callable[[str], None],
     ) -> None:
         self._service = service
         self._authenticator = authenticator
@@ -64,6 +66,7 @@ class TusFace:
         self._idle = idle
         self._rate = rate
         self._share = share
+        self._met = met
         self._finding: set[asyncio.Task[Upload | UploadError]] = set()
 
     def serves(self, path: str) -> bool:
@@ -187,7 +190,8 @@ class TusFace:
         url = await self._service.download_url(owner, upload_id)
 
         if url is None:
-            return await send(request, self._service.open(owner, upload_id), idle=self._idle)
+            content = self._service.open(owner, upload_id)
+            return await send(request, content, idle=self._idle, met=self._met)
         headers = {"Location": url, "Cache-Control": "private, no-store"}
         return web.Response(status=302, headers=headers)
 

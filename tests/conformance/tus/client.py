@@ -277,6 +277,18 @@ async def stalled_patch(
         yield connection
 
 
+async def broken_post(tus: Tus, headers: Headers, content: bytes) -> Answer:
+    """The answer to a creation whose chunked body breaks after bytes that the server has taken."""
+    own = {"Transfer-Encoding": "chunked", "Expect": "100-continue", **headers}
+    async with connected(tus.address) as connection:
+        await connection.send(tus.wire("POST", tus.address.files, own))
+        assert (await connection.head()).status == 100
+        await connection.send(b"%x\r\n%s\r\n" % (len(content), content))
+        await taken(connection.writer)
+        await connection.send(b"-1\r\n")
+        return (await connection.answers())[-1]
+
+
 async def until_smaller(address: Address, size: int, within: float = 10.0) -> None:
     """Return as soon as less than `size` bytes are stored; fails after `within` seconds."""
     async with asyncio.timeout(within):

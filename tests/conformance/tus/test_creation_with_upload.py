@@ -8,6 +8,7 @@ from tests.conformance.tus.client import (
     OCTETS,
     Headers,
     Tus,
+    broken_post,
     checksum,
     chunked,
     connected,
@@ -100,6 +101,27 @@ async def test_t63_a_chunked_post_that_broke_off_is_no_file(tus: Tus) -> None:
         await connection.hang_up()
 
     assert await tus.address.finished() == {}
+
+
+@pytest.mark.parametrize("size", [5, 11 * 2**20], ids=["small", "large"])
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "deferred"])
+async def test_t63_a_post_that_broke_off_leaves_nothing(
+    make_tus: MakeTus, size: int, is_told: bool
+) -> None:
+    """Disconnect mid-body → client has no URL: nothing is kept of what came, and the next POST of
+    the client creates an upload. [T63]"""
+    tus = await make_tus(S3_PART_SIZE="5MiB")
+    content = content_of(size)
+    length = {"Upload-Length": str(size + 1)} if is_told else {"Upload-Defer-Length": "1"}
+    headers = {**length, **BYTES}
+    before = await tus.address.store.everything()
+
+    answer = await broken_post(tus, headers, content)
+
+    assert answer.status == 400
+    assert "location" not in answer.words
+    assert await tus.address.store.everything() == before
+    assert (await tus.post({**length, **BYTES}, content)).headers["Upload-Offset"] == str(size)
 
 
 async def test_t64_a_body_beyond_the_length_is_refused(tus: Tus) -> None:
@@ -246,10 +268,12 @@ async def test_t49_the_limit_holds_for_a_chunked_post_without_a_length(make_tus:
     tus = await make_tus(MAX_UPLOAD_SIZE="10")
     headers = {"Upload-Defer-Length": "1", "Transfer-Encoding": "chunked", **BYTES}
 
+    before = await tus.address.store.everything()
+
     answers = await tus.raw("POST", tus.address.files, headers, body=chunked(b"x" * 10, b"!"))
 
     assert [answer.status for answer in answers] == [413]
-    assert await tus.address.finished() == {}
+    assert await tus.address.store.everything() == before
 
 
 async def test_t68_the_post_tells_when_the_upload_expires(tus: Tus) -> None:

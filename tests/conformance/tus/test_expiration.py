@@ -8,13 +8,11 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from tests.conformance.tus.client import (
-    OCTETS,
     Answer,
     Headers,
     Tus,
     begun_patch,
     checksum,
-    connected,
     content_of,
     until_smaller,
 )
@@ -214,18 +212,3 @@ async def test_t72_a_long_patch_does_not_expire(make_tus: MakeTus) -> None:
 
     assert (answer.status, answer.headers["Upload-Offset"]) == (204, "1000")
     assert await tus.download(url) == content
-
-
-async def test_t72_a_post_that_broke_off_expires(make_tus: MakeTus) -> None:
-    """No expiry of abandoned uploads: what nobody has the URL of goes, too. [T63, T71,
-    T72, design 3.4]"""
-    tus = await make_tus(UPLOAD_EXPIRES_AFTER="1s", SWEEP_INTERVAL="0.2s")
-    content = content_of(2**19)
-    headers = {"Upload-Length": str(2**20), "Content-Length": str(2**20), "Content-Type": OCTETS}
-
-    async with connected(tus.address) as connection:
-        await connection.send(tus.wire("POST", tus.address.files, headers) + content)
-        await connection.hang_up()
-
-    await until_smaller(tus.address, 2**19)
-    assert await tus.address.finished() == {}

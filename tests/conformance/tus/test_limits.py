@@ -10,6 +10,7 @@ from tests.conformance.tus.client import (
     OCTETS,
     Answer,
     Tus,
+    broken_post,
     chunked,
     content_of,
     metadata,
@@ -240,6 +241,23 @@ async def test_parallel_bytes_stay_within_the_quota(make_tus: MakeTus) -> None:
     assert quota - size < sum(offsets) <= quota
     assert statuses.count(204) <= quota // size
     assert set(statuses) <= {204, 413}
+
+
+async def test_a_creation_that_failed_costs_nothing(make_tus: MakeTus) -> None:
+    """A POST that was refused in the middle of its bytes, or broke off there, leaves nobody with an
+    upload that he does not know: the user has his place and his bytes again."""
+    tus = await make_tus(USER_QUOTA="20", MAX_OPEN_UPLOADS_PER_USER="1")
+    beyond = {**DEFERRED, **BYTES, **CHUNKED}
+    broken = {"Upload-Length": "20", **BYTES}
+
+    refused = [
+        await broken_post(tus, broken, b"hello"),
+        (await tus.raw("POST", tus.address.files, beyond, body=chunked(b"x" * 15, b"!" * 6)))[-1],
+        await broken_post(tus, broken, b"hello"),
+    ]
+
+    assert [answer.status for answer in refused] == [400, 413, 400]
+    assert (await tus.post({"Upload-Length": "20"})).status == 201
 
 
 async def test_a_replaced_file_gives_its_bytes_back(make_tus: MakeTus) -> None:

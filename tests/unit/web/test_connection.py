@@ -1,6 +1,7 @@
 """Connections: how many, for how long without a request, and what those are told who must go."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.conformance.metrics import limits_met
 from tests.conformance.tus.client import (
     Answer,
     Connection,
@@ -94,7 +96,12 @@ async def serving(root: Path, **overrides: str) -> AsyncIterator[Address]:
     app[METRICS_KEY] = Metrics()
     app.router.add_get("/answer", answer)
     app.router.add_get("/download", download)
+
+    async def measured(_request: web.Request) -> web.Response:
+        return web.Response(body=app[METRICS_KEY].exposition()[0])
+
     app.router.add_get("/healthz", healthy)
+    app.router.add_get("/metrics", measured)
     config = load_config({}, settings(root, **overrides), None)
     server = await start(app, config)
     try:
@@ -201,6 +208,26 @@ async def test_a_head_must_end_in_time(make_server: MakeServer, is_new: bool) ->
     assert hits == 1
 
 
+@pytest.mark.parametrize("cut", [None, 3, len(HEALTH) - 1, len(HEALTH) + 3])
+async def test_a_head_behind_a_request_must_end_in_time(
+    make_server: MakeServer, cut: int | None
+) -> None:
+    """Part of a head that came with the request ahead of it has HEADER_TIMEOUT, too, not the time
+    of a connection at rest."""
+    address = await make_server(HEADER_TIMEOUT="0.2s")
+    sent = HEALTH + HEALTH[:-2]
+    async with connected(address) as connection:
+        for part in (sent[:cut], sent[cut:]) if cut is not None else (sent,):
+            await connection.send(part)
+            await asyncio.sleep(0.01)
+        answers = parse(await connection.rest())
+    async with connected(address) as another:
+        hits = await met(another, "header_timeout")
+
+    assert [answer.status for answer in answers] == [200, 408]
+    assert hits == 1
+
+
 async def test_a_client_that_says_nothing_is_told_nothing(make_server: MakeServer) -> None:
     """A new connection without a byte closes after HEADER_TIMEOUT."""
     address = await make_server(HEADER_TIMEOUT="0.2s")
@@ -237,6 +264,22 @@ async def test_a_connection_at_rest_has_more_time(
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("cut", [*range(len(HEALTH) - 4, len(HEALTH)), len(HEALTH) + 1])
+async def test_requests_that_ended_are_no_head(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """After requests that came at once, or in two pieces, the connection is at rest."""
+    monkeypatch.setattr("tusd_py.server.KEEP_ALIVE", 0.3)
+    address = await make_server(HEADER_TIMEOUT="0.1s")
+    body = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc"
+    async with connected(address) as connection:
+        await connection.send(HEALTH + body + HEALTH[:cut])
+        await connection.send(HEALTH[cut:] + HEALTH)
+        answers = parse(await connection.rest())
+
+    assert [answer.status for answer in answers] == [200, 404, 200, 200]
+
+
 async def test_a_refused_body_is_no_head(make_server: MakeServer) -> None:
     """What is still sent of a body that was refused does not lead to a second answer."""
     address = await make_server(HEADER_TIMEOUT="0.5s")
@@ -256,15 +299,66 @@ async def test_a_refused_body_is_no_head(make_server: MakeServer) -> None:
 # --- answers that nobody takes
 
 
-@pytest.mark.parametrize("path", ["/answer", "/download"])
-async def test_what_nobody_takes_holds_no_place(path: str, tmp_path: Path) -> None:
-    """A client that asks and reads nothing is cut after BODY_TIMEOUT."""
-    loop = asyncio.get_running_loop()
-    limits = {"MAX_CONNECTIONS": "1", "BODY_TIMEOUT": "1s"}
-    async with serving(tmp_path, **limits) as address, deaf(address) as line:
-        await loop.sock_sendall(line, HEALTH.replace(b"/healthz", path.encode()))
-        head = await loop.sock_recv(line, 100)
-        refusals = await until_served(address)
+async def received(line: socket.socket) -> int:
+    """Read all that comes until the server closes; how many bytes they are."""
+    count = 0
+    with contextlib.suppress(ConnectionError):
+        while block := await asyncio.get_running_loop().sock_recv(line, 1 << 20):
+            count += len(block)
+    return count
 
-    assert head
-    assert refusals > 0
+
+async def until_met(address: Address, limit: str) -> dict[str, int]:
+    """Return as soon as a limit was met: all that were."""
+    async with asyncio.timeout(20):
+        while limit not in (limits := await limits_met(address)):
+            await asyncio.sleep(0.05)
+    return limits
+
+
+async def test_who_takes_no_answer_makes_room(tmp_path: Path) -> None:
+    """Clients that ask and ask and read nothing keep nobody out: a newcomer finds room at once, not
+    after BODY_TIMEOUT."""
+    loop = asyncio.get_running_loop()
+    much = HEALTH.replace(b"/healthz", b"/answer") * 20
+    limits = {"MAX_CONNECTIONS": "4", "BODY_TIMEOUT": "60s"}
+    async with serving(tmp_path, **limits) as address, AsyncExitStack() as stack:
+        deaf_ones = [await stack.enter_async_context(deaf(address)) for _ in range(4)]
+        for line in deaf_ones:
+            await loop.sock_sendall(line, much)
+            assert await loop.sock_recv(line, 10)
+            await loop.sock_sendall(line, much)
+        refusals = await until_served(address)
+        met = await limits_met(address)
+
+    assert refusals == 0
+    assert met == {"max_connections": 1}
+
+
+@pytest.mark.parametrize("path", ["/answer", "/download"])
+async def test_what_nobody_takes_is_cut(path: str, tmp_path: Path) -> None:
+    """A client that asks and reads nothing is cut after BODY_TIMEOUT, which is counted."""
+    loop = asyncio.get_running_loop()
+    async with serving(tmp_path, BODY_TIMEOUT="0.5s") as address, deaf(address) as line:
+        await loop.sock_sendall(line, HEALTH.replace(b"/healthz", path.encode()))
+        limits = await until_met(address, "body_timeout")
+        count = await received(line)
+
+    assert limits == {"body_timeout": 1}
+    assert 0 < count < len(LARGE)
+
+
+async def test_a_download_that_nobody_takes_is_cut(
+    make_server: MakeServer, http: aiohttp.ClientSession
+) -> None:
+    """A download has BODY_TIMEOUT for each piece, which is counted."""
+    address = await make_server(BODY_TIMEOUT="0.5s")
+    tus = Tus(http=http, address=address)
+    url = await tus.upload(LARGE)
+    async with deaf(address) as line:
+        await asyncio.get_running_loop().sock_sendall(line, tus.wire("GET", url, {}))
+        limits = await until_met(address, "body_timeout")
+        count = await received(line)
+
+    assert limits == {"body_timeout": 1}
+    assert 0 < count < len(LARGE)

@@ -64,6 +64,38 @@ def test_a_busy_one_never_makes_room() -> None:
     assert len(crowd) == 2
 
 
+def test_one_that_waits_for_its_client_makes_room() -> None:
+    """Who does not take an answer has its place no longer than an idle one, whatever it asks for
+    meanwhile; once the answer was taken, what it asked for keeps the place."""
+    crowd, guests = crowd_of(3, capacity=3)
+    for guest in (guests[2], guests[0], guests[1]):
+        crowd.begin(guest)
+        crowd.wait(guest)
+        crowd.begin(guest)
+    crowd.go_on(guests[2])
+    newcomers = [Guest() for _ in range(2)]
+    taken = [crowd.enter(each) for each in newcomers]
+    for each in newcomers:
+        crowd.begin(each)
+
+    assert taken == [True, True]
+    assert dropped(guests) == [True, True, False]
+    assert len(crowd) == 3
+    assert not crowd.enter(Guest())
+
+
+def test_idleness_begins_when_the_answer_was_taken() -> None:
+    """Time in which a client took an answer is no idleness."""
+    crowd, guests = crowd_of(2, capacity=2)
+    for guest in guests:
+        crowd.begin(guest)
+        crowd.wait(guest)
+    crowd.rest(guests[0])
+
+    assert crowd.enter(Guest())
+    assert dropped(guests) == [False, True]
+
+
 @pytest.mark.parametrize("is_busy", [True, False])
 def test_who_left_is_not_counted(is_busy: bool) -> None:
     """A connection that closed makes room for one, whatever is told of it later."""
@@ -93,6 +125,26 @@ async def test_settled_when_the_requests_that_ran_have_ended() -> None:
     await asyncio.sleep(0)
     before = settled.done()
     crowd.leave(guests[1])
+    async with asyncio.timeout(5):
+        await settled
+
+    assert not before
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_settled_when_the_answers_were_taken(is_asked: bool) -> None:
+    """A connection that waits for its client when the server leaves, or does so later, is waited
+    for."""
+    crowd, [guest] = crowd_of(1, capacity=1)
+    crowd.begin(guest)
+    if not is_asked:
+        crowd.wait(guest)
+    settled = asyncio.create_task(crowd.settled())
+    await asyncio.sleep(0)
+    crowd.wait(guest)
+    await asyncio.sleep(0)
+    before = settled.done()
+    crowd.rest(guest)
     async with asyncio.timeout(5):
         await settled
 

@@ -56,7 +56,7 @@ async def make_served(
         upload = await core.finished(data, replace(NEW, content_type=content_type))
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await send(request, core.service.open(USER, upload.id), idle=5.0)
+            return await send(request, core.service.open(USER, upload.id), idle=5.0, met=print)
 
         def refuse(_request: web.Request, error: UploadError, status: int) -> web.Response:
             return web.Response(status=status, text=str(error))
@@ -251,19 +251,28 @@ class Endless:
             yield bytes(1 << 20)
 
 
-@pytest.mark.parametrize("content", [Broken(), Endless()], ids=["broken", "endless"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(Broken(), []), (Endless(), ["body_timeout"])],
+    ids=["broken", "endless"],
+)
 async def test_a_short_answer_does_not_look_like_a_whole_one(
-    content: Content, aiohttp_client: MakeClient, caplog: pytest.LogCaptureFixture
+    content: Content,
+    expected: list[str],
+    aiohttp_client: MakeClient,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The connection is cut when the storage fails, or the client takes nothing for a while."""
+    """The connection is cut when the storage fails, or the client takes nothing for a while, which
+    is a limit."""
     upload = completed(UPLOAD)
+    met: list[str] = []
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[tuple[Upload, Content]]:
         yield upload, content
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await send(request, opened(), idle=0.2)
+        return await send(request, opened(), idle=0.2, met=met.append)
 
     app = web.Application()
     app.router.add_get("/", handle)
@@ -273,7 +282,7 @@ async def test_a_short_answer_does_not_look_like_a_whole_one(
         while "download_cut" not in caplog.messages:  # noqa: ASYNC110 - a log tells nobody
             await asyncio.sleep(0.01)
 
-    assert response.status == 200
+    assert (response.status, met) == (200, expected)
     with pytest.raises(ClientError):
         await response.read()
 
