@@ -3,12 +3,13 @@
 aiohttp reads on for a while after an answer to a request whose body was not read. It does not see
 that the client went, or that the server is about to leave, nor does it tell a body whose framing
 broke, how long a head takes, or whether an answer is ever read. `_current_request`,
-`_task_handler`, `_messages` and `_waiter` are the way to tell (tests/faults/test_lingering.py,
-tests/unit/web/test_body.py and tests/unit/web/test_connection.py fail when they are gone).
+`_task_handler`, `_messages`, `_waiter`, `_upgraded` and `_handle_request` are the way to tell
+(tests/faults/test_lingering.py, tests/unit/web/test_body.py and tests/unit/web/test_connection.py
+fail when they are gone).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -95,10 +96,9 @@ class Connection(web.RequestHandler):
         if self._messages:
             self._crowd.begin(self)
             self._deadline = None
-        elif is_between and data:
-            if not self._is_head_due:
-                self._is_head_due = True
-                self._allow(self._patience.head)
+        elif is_between and data and not self._is_head_due:
+            self._is_head_due = True
+            self._allow(self._patience.head)
         request = self._current_request
         if request is None or not self._messages or request.content.is_eof():
             return
@@ -125,6 +125,16 @@ class Connection(web.RequestHandler):
         if lingering is not None:
             lingering.cancel()
 
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        """See aiohttp. Only now has a request that came behind another a claim to its place."""
+        self._crowd.go_on(self)
+        return await super()._handle_request(request, start_time, request_handler)
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
@@ -144,8 +154,9 @@ class Connection(web.RequestHandler):
             self.drop()
             return resp, True
         if self._messages:
-            self._body = self._messages[-1][1]  # aiohttp may have found it behind an upgrade only now
-            self._crowd.go_on(self)
+            self._body = self._messages[-1][
+                1
+            ]  # aiohttp may have found it behind an upgrade only now
             return finished
         self._is_head_due = self._has_part_of_head
         self._allow(self._patience.head if self._is_head_due else self._patience.between)

@@ -67,7 +67,7 @@ class Crowd:
             self._idle[member] = None
 
     def go_on(self, member: Member) -> None:
-        """The answer was taken, and another request came meanwhile."""
+        """The answer was taken, and another request that came meanwhile is answered now."""
         if member in self._waiting:
             self._waiting.discard(member)
             del self._idle[member]
