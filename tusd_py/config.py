@@ -79,7 +79,7 @@ class Config:
     min_free_disk: int = _setting(read.disk_space, "bytes of local storage that no new upload may use up, for those that have begun; 0 switches it off", "100MiB", 100 << 20)
     upload_expires_after: timedelta = _setting(read.duration, "life of an unfinished upload since its last byte, such as 90s, 15m, 24h or 7d", "24h", timedelta(hours=24))
     sweep_interval: timedelta = _setting(read.duration, "time between two passes of the expiry sweeper", "60s", timedelta(seconds=60))
-    max_connections: int = _setting(read.count, "most connections at once; a new one takes the place of the one that is idle the longest, and is answered 503 when none is idle; less where the process may open fewer than 3 files a connection", "4096", 4096)
+    max_connections: int = _setting(read.count, "most connections at once; a new one takes the place of the one that is idle, or takes no answer, the longest, and is answered 503 when none is idle; less where the process may open fewer than 3 files a connection", "4096", 4096)
     max_requests_per_user: int = _setting(read.count, "most requests of one user at work at once; the next one is 429. HEAD, DELETE and OPTIONS do not count", "512", 512)
     header_timeout: timedelta = _setting(read.duration, "time for the head of a request, from its first byte or the start of the connection; then the connection closes", "15s", timedelta(seconds=15))
     body_timeout: timedelta = _setting(read.duration, "longest silence of a client in the middle of a body, or while it is given an answer; then the connection closes", "60s", timedelta(seconds=60))

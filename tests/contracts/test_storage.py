@@ -12,7 +12,7 @@ from tests.faulty_os import faulty_os
 from tests.uploads import BOOT
 from tusd_py.accounts import Accounts
 from tusd_py.metered import MeteredStorage
-from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.local.storage import LocalStorage
 
 each_promise = pytest.mark.parametrize("promise", PROMISES, ids=lambda each: each.__name__)
 

@@ -10,7 +10,7 @@ from tests.properties.texts import names, segments
 from tests.uploads import LIFE, NOW
 from tusd_py.names import MAX_BYTES, is_segment, safe_filename
 from tusd_py.representation import disposition, media_type, safe_media_type
-from tusd_py.storage.paths import Paths
+from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.s3 import keys
 from tusd_py.upload import NewUpload, Upload, is_upload_id, new_upload
 

@@ -9,8 +9,8 @@ from tusd_py.config import Config
 from tusd_py.errors import NoSpace
 from tusd_py.interfaces import Storage
 from tusd_py.setting_types import Backend, Durability, S3Download, UrlStyle
-from tusd_py.storage import medium
-from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.local import medium
+from tusd_py.storage.local.storage import LocalStorage
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.uploads import BOOT, NOW, UPLOAD, completed, fresh
 from tusd_py.errors import StorageError
 from tusd_py.storage.catalogue import Catalogue
-from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.local.storage import LocalStorage
 from tusd_py.upload import End, Ending, Upload
 
 ENDED = Ending(why=End.TERMINATED, at=NOW)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.uploads import BOOT, UPLOAD, fresh
 from tusd_py.errors import DiskTooFull, NoSpace
-from tusd_py.storage.local import LocalStorage
-from tusd_py.storage.space import Space
+from tusd_py.storage.local.space import Space
+from tusd_py.storage.local.storage import LocalStorage
 
 BLOCK = 4096
 

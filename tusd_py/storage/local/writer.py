@@ -10,10 +10,11 @@ from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadError
 from tusd_py.interfaces import Writer
-from tusd_py.storage import disk, medium
-from tusd_py.storage.local_records import LocalRecords
-from tusd_py.storage.local_staging import Staging
-from tusd_py.storage.paths import Paths
+from tusd_py.storage import disk
+from tusd_py.storage.local import medium
+from tusd_py.storage.local.paths import Paths
+from tusd_py.storage.local.records import LocalRecords
+from tusd_py.storage.local.staging import Staging
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 

@@ -10,8 +10,8 @@ import pytest
 from tests.faulty_os import FaultyOs, faulty_os
 from tests.uploads import BOOT, LIFE, NOW, UPLOAD, chunk, completed, fresh
 from tusd_py.errors import StorageError, UploadNotFound
-from tusd_py.storage import local_writer
-from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.local import writer
+from tusd_py.storage.local.storage import LocalStorage
 from tusd_py.upload import Partial, Upload, patched, with_chunk
 
 FOLDER = Path("uploads/42")
@@ -43,7 +43,7 @@ async def strict(faulty: FaultyOs, tmp_path: Path) -> LocalStorage:
 @pytest.fixture
 def syncs_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long upload is one of a few bytes."""
-    monkeypatch.setattr(local_writer, "SYNC_BYTES", SMALL)
+    monkeypatch.setattr(writer, "SYNC_BYTES", SMALL)
 
 
 async def opened(root: Path, faulty: FaultyOs, *, is_strict: bool = False) -> LocalStorage:

@@ -4,9 +4,10 @@ import contextlib
 from dataclasses import replace
 
 from tusd_py.errors import StorageError, UploadError
-from tusd_py.storage import disk, medium
-from tusd_py.storage.medium import Medium
-from tusd_py.storage.paths import Paths
+from tusd_py.storage import disk
+from tusd_py.storage.local import medium
+from tusd_py.storage.local.medium import Medium
+from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
 from tusd_py.upload import Upload
 

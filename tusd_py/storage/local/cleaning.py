@@ -16,9 +16,9 @@ from tusd_py.errors import StorageError
 from tusd_py.events import Cleaned
 from tusd_py.names import is_segment
 from tusd_py.storage import disk
-from tusd_py.storage.local_records import LocalRecords
-from tusd_py.storage.local_staging import Staging
-from tusd_py.storage.paths import Paths
+from tusd_py.storage.local.paths import Paths
+from tusd_py.storage.local.records import LocalRecords
+from tusd_py.storage.local.staging import Staging
 from tusd_py.storage.record import TornRecord
 from tusd_py.upload import is_upload_id
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from tusd_py.errors import StorageError
 from tusd_py.storage import disk
 from tusd_py.storage.catalogue import Catalogue
-from tusd_py.storage.local_records import LocalRecords
-from tusd_py.storage.local_staging import Staging
-from tusd_py.storage.paths import Paths
+from tusd_py.storage.local.paths import Paths
+from tusd_py.storage.local.records import LocalRecords
+from tusd_py.storage.local.staging import Staging
 from tusd_py.storage.record import TornRecord
 from tusd_py.upload import Upload, is_upload_id
 from tusd_py.usage import Held, Usage, held

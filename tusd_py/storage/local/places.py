@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage import disk
-from tusd_py.storage.paths import Paths
+from tusd_py.storage.local.paths import Paths
 from tusd_py.upload import Upload, is_upload_id
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.uploads import BOOT, chunk, completed, fresh, grown
 from tusd_py.errors import StorageError, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
-from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.local.storage import LocalStorage
 from tusd_py.storage.record import VERSION
 from tusd_py.upload import Upload
 

@@ -11,7 +11,7 @@ from tusd_py.upload import Upload
 class Paths:
     """uploads/{owner}/{id}.info           the record
     uploads/{owner}/{id}.data           the bytes, renamed to the finished file
-    uploads/{owner}/{id}.chunks/{index} REST chunks before their turn (local_staging.py)
+    uploads/{owner}/{id}.chunks/{index} REST chunks before their turn (staging.py)
     uploads/{owner}/{place}.place       the id of the upload whose file lies at a place
     final/{owner}/{file_id}/{filename}  finished files
     quarantine/                         what nobody here wrote, or what is damaged

@@ -1,6 +1,6 @@
 """Uploads on a local file system.
 
-What lies where: storage/paths.py.
+What lies where: storage/local/paths.py.
 """
 
 import contextlib
@@ -15,16 +15,17 @@ from xxhash import xxh3_128
 from tusd_py.errors import StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.interfaces import ChunkWriter, Content, Writer
-from tusd_py.storage import disk, medium, places
-from tusd_py.storage.local_cleaning import Cleaning
-from tusd_py.storage.local_content import LocalContent
-from tusd_py.storage.local_index import LocalIndex
-from tusd_py.storage.local_records import ForeignRecord, LocalRecords
-from tusd_py.storage.local_staging import Staging
-from tusd_py.storage.local_writer import open_writer
-from tusd_py.storage.paths import Paths
+from tusd_py.storage import disk
+from tusd_py.storage.local import medium, places
+from tusd_py.storage.local.cleaning import Cleaning
+from tusd_py.storage.local.content import LocalContent
+from tusd_py.storage.local.index import LocalIndex
+from tusd_py.storage.local.paths import Paths
+from tusd_py.storage.local.records import ForeignRecord, LocalRecords
+from tusd_py.storage.local.space import Space
+from tusd_py.storage.local.staging import Staging
+from tusd_py.storage.local.writer import open_writer
 from tusd_py.storage.record import TornRecord
-from tusd_py.storage.space import Space
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
 from tusd_py.usage import Usage

@@ -16,7 +16,7 @@ from pathlib import Path
 from tusd_py.errors import StorageError
 from tusd_py.interfaces import ChunkWriter
 from tusd_py.storage import disk
-from tusd_py.storage.paths import Paths
+from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 

@@ -15,7 +15,7 @@ from tests.faulty_os import FaultyOs, faulty_os
 from tests.uploads import BOOT, NOW, UPLOAD, chunk, completed, fresh, grown
 from tusd_py.errors import NoSpace, StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
-from tusd_py.storage.local import LocalStorage
+from tusd_py.storage.local.storage import LocalStorage
 from tusd_py.storage.record import VERSION, decode, encode
 from tusd_py.upload import End, Ending, Partial, Upload
 
