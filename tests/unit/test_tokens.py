@@ -62,7 +62,7 @@ def test_a_token_expires(tmp_path: Path) -> None:
         owner(token_of(private, seconds=-60), public)
 
 
-@pytest.mark.parametrize("key", ["", "secret", PUBLIC_PEM])
+@pytest.mark.parametrize("key", ["", "secret", PUBLIC_PEM], ids=["empty", "text", "public"])
 def test_a_key_that_is_none(key: str) -> None:
     """Something that is no private key is told, without showing it."""
     with pytest.raises(ValueError, match="private key in PEM"):

@@ -154,9 +154,8 @@ class Connection(web.RequestHandler):
             self.drop()
             return resp, True
         if self._messages:
-            self._body = self._messages[-1][
-                1
-            ]  # aiohttp may have found it behind an upgrade only now
+            # aiohttp may have found it behind an upgrade only now
+            _, self._body = self._messages[-1]
             return finished
         self._is_head_due = self._has_part_of_head
         self._allow(self._patience.head if self._is_head_due else self._patience.between)
