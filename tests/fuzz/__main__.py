@@ -35,7 +35,7 @@ def main() -> None:
     options = [word for word in sys.argv[1:] if word.startswith("-")]
     with tempfile.TemporaryDirectory(prefix="fuzz-") as learnt:
         learning = folders or [learnt]
-        options = ["-timeout=10", "-max_len=2048", f"-artifact_prefix={learnt}/", *options]
+        options = ["-timeout=60", "-max_len=2048", f"-artifact_prefix={learnt}/", *options]
         atheris.Setup([sys.argv[0], *options, *learning, str(CORPUS / name)], once)
         atheris.Fuzz()
 

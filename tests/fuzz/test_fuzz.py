@@ -12,6 +12,9 @@ from tests.fuzz.targets import TARGETS
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 15
 
+SEED = 1
+"""Every run tries the same inputs as far as it comes; `make fuzz` tries others each time."""
+
 
 def fuzz(target: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the fuzzer on a target."""
@@ -29,7 +32,8 @@ def fuzz(target: str, *options: str) -> subprocess.CompletedProcess[str]:
 def test_no_input_breaks_a_parser(target: str) -> None:
     """Guided by what code its inputs reach, the fuzzer finds none that is neither accepted nor
     refused; a finding is in the output of the failed test."""
-    done = fuzz(target, f"-max_total_time={SECONDS}", "-print_final_stats=1")
+    limits = (f"-max_total_time={SECONDS}", f"-seed={SEED}")
+    done = fuzz(target, *limits, "-print_final_stats=1")
     tried = re.search(r"number_of_executed_units: ([0-9]+)", done.stderr)
     covered = re.findall(r"cov: ([0-9]+)", done.stderr)
 

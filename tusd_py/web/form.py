@@ -162,6 +162,9 @@ class _Form:
 
     async def _begin_part(self, part: MultipartSegment) -> None:
         """Take a text field; stop at the chunk; skip what is not known."""
+        if any(set(value) & {"\r", "\n"} for _, value in part.headerlist):
+            # the parser sees it only when the line comes in pieces
+            raise BadRequest("The form is broken: a line in the head of a part has no CR LF.")
         name = part.name
         if name == _CHUNK:
             if self._has_chunk:

@@ -282,3 +282,19 @@ async def test_a_missing_folder_is_trouble(tmp_path: Path) -> None:
     """When the chunk cannot be kept, that is the server's trouble, in our words."""
     with pytest.raises(Trouble):
         await read(MemoryBody(CHUNK + INDEX + UPLOAD_ID + END), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("cut", [0, 40, 62, 64, 70])
+async def test_a_line_in_a_head_has_one_end(tmp_path: Path, cut: int) -> None:
+    """A bare CR or LF in the head of a part is refused, however the form is cut on its way."""
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="chunk"; filename="a"\rb\nc: d\r\n\r\nx\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="chunk_index"\r\n\r\n7\r\n--b--\r\n'
+    )
+    body = MemoryBody(form[:cut], form[cut:]) if cut else MemoryBody(form)
+
+    with pytest.raises(BadRequest, match="form is broken"):
+        async with chunk_form(
+            body, "multipart/form-data; boundary=b", spool=tmp_path, max_size=None
+        ) as parsed:
+            await parsed.chunk.read()
