@@ -534,3 +534,33 @@ async def test_a_chunk_that_is_replaced_while_it_is_absorbed(
         absorbed = await writer.absorb(0)
 
     assert absorbed in (chunk(b"short"), chunk(b"a longer version"))
+
+
+async def test_a_folder_that_goes_away_is_made_again(
+    storage: LocalStorage, tmp_path: Path, faulty: FaultyOs
+) -> None:
+    """Another request may remove the folder of a user, empty as it is, while one creates there."""
+    removed: list[Path] = []
+
+    def remove_folder() -> None:
+        (tmp_path / FOLDER).rmdir()
+        removed.append(FOLDER)
+
+    def remove_it_once_it_is_made() -> None:
+        faulty.before_open = remove_folder
+
+    faulty.before_open = remove_it_once_it_is_made
+    upload = await storage.create(fresh())
+
+    assert removed == [FOLDER]
+    assert await storage.load("42", upload.id) == upload
+
+
+async def test_a_download_holds_little_memory(storage: LocalStorage) -> None:
+    """However slowly a client takes a file, only a small block of it is in memory."""
+    done = await storage.save(await assembled(storage, await kept(storage, bytes(1 << 20))))
+    async with storage.open(done) as content:
+        sizes = [len(block) async for block in content.read(0, 1 << 20)]
+
+    assert sum(sizes) == 1 << 20
+    assert max(sizes) <= 128 << 10
