@@ -2,7 +2,8 @@
 # docker run --rm -p 8000:8000 -v uploads:/data \
 #   -e MAIN_SERVICE_JWT_PUBLIC_KEY="$(cat public.pem)" \
 #   -e EXPECTED_JWT_ISSUER=main-service -e EXPECTED_JWT_AUDIENCE=upload-service tusd-py
-# Nothing is written outside /data: `--read-only` may be added.
+# Nothing is written outside /data, but counters in /dev/shm: `--read-only` may be added. There is a
+# worker for each core, or as many as the container's `--cpus`, four at most; or say -e WORKERS=2.
 
 FROM python:3.13-slim AS build
 WORKDIR /src

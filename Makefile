@@ -3,7 +3,7 @@ BIN := .venv/bin
 WORKERS ?= $(shell expr $$(nproc) + 1)
 DEMO := tusd_py/web/demo/static/tus.min.js
 
-.PHONY: run test nightly lint format docs fuzz properties lock audit clean
+.PHONY: run test nightly bench lint format docs fuzz properties lock audit clean
 
 run: .venv/run.stamp ## a server for trying things, on http://127.0.0.1:8000
 	@sh tools/tus-js-client.sh $(DEMO) || true
@@ -15,9 +15,16 @@ test: .venv/test.stamp ## every test, with real clients and a real browser
 	@sh tools/tus-js-client.sh $(DEMO)
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-nightly: .venv/test.stamp ## 200 rounds of kill -9
+nightly: .venv/test.stamp ## 200 rounds of kill -9; the other event loop
 	KILL_ROUNDS=$${KILL_ROUNDS:-200} KILL_SEED=$${KILL_SEED:-$$(date +%Y%m%d)} \
 		$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/faults/kill/test_rounds.py $(ARGS)
+	TESTS_LOOP=uvloop $(BIN)/pytest -n $(WORKERS) --dist loadgroup \
+		tests/contracts tests/faults tests/unit/web $(ARGS)
+	TESTS_LOOP=asyncio $(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/conformance $(ARGS)
+
+bench: .venv/bench.stamp bench/speed/node/node_modules/.package-lock.json ## how fast, beside others
+	@sh tools/need.sh nginx:nginx-light
+	$(BIN)/python -m bench.speed $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check
@@ -44,7 +51,7 @@ audit: .venv/lock.stamp ## known holes in what the image is made of; asks a serv
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean:
-	rm -rf .venv node_modules $(DEMO) build *.egg-info
+	rm -rf .venv node_modules bench/*/node/node_modules $(DEMO) build *.egg-info
 
 .venv/run.stamp: pyproject.toml
 	@sh tools/venv.sh $(PYTHON)
@@ -54,6 +61,16 @@ clean:
 .venv/test.stamp: pyproject.toml
 	@sh tools/venv.sh $(PYTHON)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+.venv/bench.stamp: pyproject.toml
+	@sh tools/venv.sh $(PYTHON)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench/speed/node/node_modules/.package-lock.json: bench/speed/node/package-lock.json
+	@sh tools/need.sh npm:npm
+	npm ci --silent --prefix bench/speed/node
 	@touch $@
 
 .venv/lock.stamp: pyproject.toml

@@ -1,7 +1,7 @@
 """Compares the parsers that could read the multipart forms of `POST /upload/chunk`.
 
     pip install -e '.[bench]'
-    python bench/multipart_parsers.py [--mib 64] [--rounds 5]
+    python -m bench.multipart_parsers [--mib 64] [--rounds 5]
 
 Each parser gets the same form in blocks of 128 KiB and drops the content of the chunk. The bodies:
 random bytes (what audio and video look like), line breaks alone and runs of dashes, which begin

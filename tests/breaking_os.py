@@ -91,7 +91,8 @@ def breaking_os(monkeypatch: pytest.MonkeyPatch) -> BreakingOs:
     """Put the local storage on such a disk."""
     breaking = BreakingOs()
     for name, module in list(sys.modules.items()):
-        if name.startswith("tusd_py.storage.") and getattr(module, "os", None) is os:
+        is_stored_by = name.startswith(("tusd_py.storage.", "tusd_py.block"))
+        if is_stored_by and getattr(module, "os", None) is os:
             monkeypatch.setattr(module, "os", breaking)
     return breaking
 

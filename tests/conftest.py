@@ -1,6 +1,7 @@
 """Fixtures that every folder of tests shares."""
 
 import asyncio
+import os
 import re
 import resource
 import tempfile
@@ -18,9 +19,23 @@ from botocore.loaders import create_loader
 from tests.servers import Address, ServerProcess, running
 from tests.stores import Folder, InBucket, MakeStore
 from tests.weed import Bucket, Weed
+from tusd_py.runtime import loop_factory
+from tusd_py.setting_types import EventLoop
 
 MakeServer = Callable[..., Awaitable[Address]]
 MakeProcess = Callable[..., Awaitable[ServerProcess]]
+
+OF_BODIES = {
+    "tests.conformance.rest.test_chunk",
+    "tests.conformance.rest.test_limits",
+    "tests.conformance.tus.test_checksum",
+    "tests.conformance.tus.test_creation_with_upload",
+    "tests.conformance.tus.test_download",
+    "tests.conformance.tus.test_limits",
+    "tests.conformance.tus.test_patch",
+}
+"""Of the suites that run on local storage and on S3, those that run on local storage both ways."""
+EventLoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +48,27 @@ def blockbuster() -> Iterator[BlockBuster]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What clients see is the same on every kind of storage."""
-    is_for_all = metafunc.module.__name__.startswith(("tests.conformance.", "tests.e2e."))
+    """What clients see is the same on every kind of storage, and whichever way bytes go."""
+    name = metafunc.module.__name__
+    is_for_all = name.startswith(("tests.conformance.", "tests.e2e."))
+    is_for_both_ways = name.startswith("tests.faults.") and not name.startswith("tests.faults.s3")
     marks = metafunc.definition.iter_markers("parametrize")
     is_chosen = any(mark.args[0] == "make_store" for mark in marks)
-    if is_for_all and "make_store" in metafunc.fixturenames and not is_chosen:
-        metafunc.parametrize("make_store", ["local", "s3"], indirect=True)
+    if "make_store" in metafunc.fixturenames and not is_chosen:
+        if is_for_all:
+            ways = ["local", "stream", "s3"] if name in OF_BODIES else ["local", "s3"]
+            metafunc.parametrize("make_store", ways, indirect=True)
+        elif is_for_both_ways:
+            metafunc.parametrize("make_store", ["local", "stream"], indirect=True)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, EventLoopFactory]:
+    """Tests of what clients see run on the event loop that users have, the others on the one that
+    is always there, so that each is tried; TESTS_LOOP=uvloop, or asyncio, is for all."""
+    factories = {each.value: loop_factory(each) for each in EventLoop}
+    is_for_clients = bool({"conformance", "e2e"} & set(item.path.parts))
+    name = os.environ.get("TESTS_LOOP") or ("uvloop" if is_for_clients else "asyncio")
+    return {name: factories[name]}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,10 +88,12 @@ def quick_clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def make_store(request: pytest.FixtureRequest) -> MakeStore:
-    """Where the servers of `make_server` and `make_process` store: in their folders, or, with the
-    parameter "s3", all in the same bucket."""
-    if getattr(request, "param", "local") == "local":
-        return lambda root: Folder(root=root)
+    """Where the servers of `make_server` and `make_process` store, and which way bytes go: with
+    "local" straight from the socket into their folders; with "stream" there, too, but through
+    aiohttp; with "s3" through aiohttp, all into the same bucket."""
+    kind = getattr(request, "param", "local")
+    if kind != "s3":
+        return lambda root: Folder(root=root, is_direct=kind != "stream")
     bucket: Bucket = request.getfixturevalue("bucket")
     return lambda root: InBucket(bucket=bucket, root=root)
 

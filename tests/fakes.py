@@ -1,8 +1,9 @@
 """Verified fakes: each passes the contract of the seam it stands for (tests/contracts)."""
 
 import asyncio
+import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,15 +11,17 @@ from enum import Enum
 
 from xxhash import xxh3_128
 
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import (
     BodyError,
     BodyStopped,
     NoSpace,
     StorageError,
+    UploadGone,
     UploadNotFound,
 )
 from tusd_py.events import Cleaned, Event
-from tusd_py.interfaces import ChunkWriter, Content, Writer
+from tusd_py.interfaces import Block, ChunkWriter, Content, Hasher, Outlet, Writer
 from tusd_py.upload import Chunk, Upload
 from tusd_py.usage import Usage, held
 
@@ -125,6 +128,13 @@ class MemoryBody:
         if self._error is not None:
             raise self._error
         return b""
+
+    async def arrive(
+        self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
+    ) -> Block | None:
+        """See `Body.arrive`."""
+        data = await self.read(pause)
+        return None if data is None else MemoryBlock(data, hashers)
 
     def stop(self) -> None:
         """See `Body.stop`."""
@@ -256,27 +266,29 @@ class MemoryStorage:
         await self._work()
         self.kept(upload).waiting.pop(index, None)
 
-    async def others_at_place(self, upload: Upload) -> list[Upload]:
-        """See `Storage.others_at_place`."""
-        await self._work()
+    def _others_at_place(self, upload: Upload) -> list[Upload]:
         holder = self._uploads.get((upload.owner, self._holders.get(upload.place, "")))
         if holder is None or holder.id == upload.id or holder.ending is not None:
             return []
         return [holder]
 
-    async def assemble(self, upload: Upload) -> None:
+    async def assemble(self, upload: Upload) -> list[Upload]:
         """See `Storage.assemble`."""
         await self._work(Fault.MOVE)
         kept = self.kept(upload)
         if upload.is_partial:
             self._kept[upload.id] = _Kept(data=(kept.data or b"")[: upload.offset])
-            return
+            return []
+        if self._uploads[upload.owner, upload.id].ending is not None:
+            raise UploadGone("Another upload replaced this one; create a new one.")
+        others = self._others_at_place(upload)
         if kept.data is not None or not upload.offset:
             self._files[upload.place] = (kept.data or b"")[: upload.offset]
         elif not self._has_own(upload):
             raise StorageError("Bytes of this upload were lost.")
         self._holders[upload.place] = upload.id
         self._kept[upload.id] = _Kept()
+        return others
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`."""
@@ -395,9 +407,11 @@ class _MemoryWriter:
         self._upload = upload
         self._data = bytearray(data[: upload.offset])
 
-    async def write(self, block: bytes) -> None:
+    async def write(self, block: Block) -> int:
         await self._storage.take()
-        self._data += block
+        data = block.take()
+        self._data += data
+        return len(data)
 
     async def absorb(self, source: Upload | int) -> Chunk:
         await self._storage.take()
@@ -433,9 +447,11 @@ class _MemoryChunkWriter:
         self._index = index
         self._data = bytearray()
 
-    async def write(self, block: bytes) -> None:
+    async def write(self, block: Block) -> int:
         await self._storage.take()
-        self._data += block
+        data = block.take()
+        self._data += data
+        return len(data)
 
     async def commit(self, chunk: Chunk) -> None:
         if chunk.digest is None:
@@ -457,3 +473,11 @@ class _MemoryContent:
         await asyncio.sleep(0)
         if start < stop:
             yield self._data[start:stop]
+
+    async def send(self, outlet: Outlet, start: int, stop: int) -> None:
+        rest = memoryview(self._data)[start:stop]
+        while rest:
+            try:
+                rest = rest[os.write(outlet.fd, rest) :]
+            except BlockingIOError:
+                await outlet.writable()

@@ -76,6 +76,7 @@ def faulty_os(monkeypatch: pytest.MonkeyPatch) -> FaultyOs:
     """Put the local storage on such a disk."""
     faulty = FaultyOs()
     for name, module in list(sys.modules.items()):
-        if name.startswith("tusd_py.storage.") and getattr(module, "os", None) is os:
+        is_stored_by = name.startswith(("tusd_py.storage.", "tusd_py.block"))
+        if is_stored_by and getattr(module, "os", None) is os:
             monkeypatch.setattr(module, "os", faulty)
     return faulty

@@ -28,6 +28,7 @@ def settings(root: Path, **overrides: str) -> dict[str, str]:
         "HOST": "127.0.0.1",
         "PORT": "0",
         "SHUTDOWN_TIMEOUT": "5s",
+        "WORKERS": "1",
         **overrides,
     }
 
@@ -181,7 +182,7 @@ class ServerProcess:
 async def taken(writer: asyncio.StreamWriter) -> None:
     """Return when the server has read all that was written to a connection of ours."""
     line: socket.socket = writer.get_extra_info("socket")
-    ours, theirs = _hex(line.getsockname()), _hex(line.getpeername())
+    ours, theirs = name_of(line.getsockname()), name_of(line.getpeername())
     async with asyncio.timeout(10):
         while writer.transport.get_write_buffer_size() or _waiting(ours, theirs):  # noqa: ASYNC110 - sockets tell nobody
             await asyncio.sleep(0.005)
@@ -196,8 +197,8 @@ def _waiting(ours: str, theirs: str) -> bool:
     return bool(int(sending, 16) or int(reading, 16))
 
 
-def _hex(name: tuple[str, int]) -> str:
-    """An IPv4 address and port as in /proc/net/tcp."""
+def name_of(name: tuple[str, int]) -> str:
+    """An IPv4 address and port as /proc/net/tcp has them (proc(5))."""
     number = int.from_bytes(socket.inet_aton(name[0]), sys.byteorder)
     return f"{number:08X}:{name[1]:04X}"
 

@@ -52,13 +52,15 @@ MakeStore = Callable[[Path], Store]
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A data folder of local storage."""
+    """A data folder of local storage. With `is_direct` every body and download goes straight
+    between the socket and a file; else none does."""
 
     root: Path
+    is_direct: bool = True
 
     @property
     def settings(self) -> dict[str, str]:
-        return {}
+        return {"DIRECT_IO_SIZE": "1" if self.is_direct else "unlimited"}
 
     def location(self, name: str) -> str:
         return f"{self.root}/final/{name}"
@@ -115,7 +117,7 @@ class InBucket:
 
     @property
     def settings(self) -> dict[str, str]:
-        return self.bucket.settings
+        return {**self.bucket.settings, "DIRECT_IO_SIZE": "unlimited"}
 
     def location(self, name: str) -> str:
         return self.bucket.url(name)

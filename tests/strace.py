@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tests.e2e.commands import program
 
-_TRACED = "fsync,fdatasync,rename,renameat,renameat2,sendto,sendmsg,writev"
+_TRACED = "fsync,fdatasync,rename,renameat,renameat2,sendto,sendmsg,write,writev"
 _LINE = re.compile(r"(\d+) +(.*)")
 _UNFINISHED = " <unfinished ...>"
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
 _FSYNC = re.compile(r"f(?:data)?sync\(\d+<(.*?)>")
 _RENAME = re.compile(r'rename(?:at2?)?\(.*"(?P<source>.*?)".*"(?P<target>.*?)"')
-_ANSWER = re.compile(r'(?:sendto|sendmsg|writev)\(.*?"HTTP/1\.1 ([2-9]\d\d)')
+_ANSWER = re.compile(r'(?:sendto|sendmsg|writev?)\(.*?"HTTP/1\.1 ([2-9]\d\d)')
 
 
 def recording(trace: Path) -> tuple[str, ...]:

@@ -18,11 +18,25 @@ VALUES = {
     "upload",
     "usage",
 }
-SEAMS = {"interfaces"}
+SEAMS = {"interfaces", "block"}
 BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"}
 BACKENDS = {"storage", "locks", "notify", "metrics"}
 FACADES = {"web"}
-ROOT = {"__main__", "app", "cli", "config", "descriptors", "log", "server", "tokens"}
+ROOT = {
+    "__main__",
+    "app",
+    "cli",
+    "config",
+    "cores",
+    "descriptors",
+    "listeners",
+    "log",
+    "run",
+    "runtime",
+    "server",
+    "tokens",
+    "workers",
+}
 
 MAY_IMPORT = {
     **dict.fromkeys(VALUES, VALUES),
@@ -46,6 +60,7 @@ HOME = {
     "cryptography": {"web", "tokens", "setting_types"},
     "dotenv": {"config"},
     "prometheus_client": {"metrics"},
+    "uvloop": {"runtime"},
     "aiofiles": {"storage", "web"},
     "xxhash": {"receiving", "storage"},
 }

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -21,10 +22,10 @@ from tusd_py.web.cors import Cors
 from tusd_py.web.demo import demo_routes
 from tusd_py.web.errors import REFUSAL, Handler, refuse_expectation
 from tusd_py.web.origin import PublicAddress
-from tusd_py.web.pace import Pace
+from tusd_py.web.pace import Debts, OwnDebts, Pace
 from tusd_py.web.rest import BASE as REST_BASE
 from tusd_py.web.rest import RestFace
-from tusd_py.web.share import Share
+from tusd_py.web.share import AtWork, OwnAtWork, Share
 from tusd_py.web.tus import TusFace
 
 _SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
@@ -33,11 +34,23 @@ _TUS: web.AppKey[TusFace] = web.AppKey("tus", TusFace)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 
 
-def create_app(config: Config) -> web.Application:
-    """The whole server. Its start-up raises `StorageError` when the storage cannot be used."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What a worker has in common with the other workers of its server; alone, nothing."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    debts: Debts = field(default_factory=OwnDebts)
+    at_work: AtWork = field(default_factory=OwnAtWork)
+    sweeps: bool = True
+
+
+def create_app(config: Config, part: Part | None = None) -> web.Application:
+    """The whole server, or the `part` of it that is in this process. Its start-up raises
+    `StorageError` when the storage cannot be used."""
+    part = part or Part()
     app = web.Application()
-    app[METRICS] = Metrics()
-    app.cleanup_ctx.append(_serving(config))
+    app[METRICS] = part.metrics
+    app.cleanup_ctx.append(_serving(config, part))
     app.on_shutdown.append(_drain)
     app.on_response_prepare.append(_with_headers(config))
     app.on_response_prepare.append(_count)
@@ -77,12 +90,15 @@ async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[Uploa
         )
 
 
-def _serving(config: Config) -> Callable[[web.Application], AsyncIterator[None]]:
+def _serving(config: Config, part: Part) -> Callable[[web.Application], AsyncIterator[None]]:
     """Opens the service before the first request and closes it after the last."""
 
     async def serving(app: web.Application) -> AsyncIterator[None]:
         async with open_service(config, app[METRICS]) as service:
-            _make_faces(app, config, service)
+            _make_faces(app, config, service, part)
+            if not part.sweeps:
+                yield
+                return
             interval = config.sweep_interval.total_seconds()
             sweeping = asyncio.create_task(sweep_forever(service, interval=interval))
             yield
@@ -93,14 +109,15 @@ def _serving(config: Config) -> Callable[[web.Application], AsyncIterator[None]]
     return serving
 
 
-def _make_faces(app: web.Application, config: Config, service: UploadService) -> None:
+def _make_faces(app: web.Application, config: Config, service: UploadService, part: Part) -> None:
     authenticator = Authenticator(
         public_key=config.main_service_jwt_public_key,
         issuer=config.expected_jwt_issuer,
         audience=config.expected_jwt_audience,
         user_id_claim=config.jwt_user_id_claim,
     )
-    share = Share(config.max_requests_per_user, Pace(config.rate_limit))
+    pace = Pace(config.rate_limit, part.debts)
+    share = Share(config.max_requests_per_user, pace, part.at_work)
     app[_SERVICE] = service
     app[_REST] = RestFace(
         service=service,
@@ -118,6 +135,7 @@ def _make_faces(app: web.Application, config: Config, service: UploadService) ->
         base=config.tus_base_path,
         idle=config.body_timeout.total_seconds(),
         rate=config.min_transfer_rate,
+        direct=config.direct_io_size,
         share=share,
         met=app[METRICS].limit_hit,
     )
@@ -156,7 +174,7 @@ async def _ready(request: web.Request) -> web.StreamResponse:
 
 
 async def _measured(request: web.Request) -> web.StreamResponse:
-    return await plain.measured(request, request.app[METRICS].exposition())
+    return await plain.measured(request, await request.app[METRICS].exposition())
 
 
 async def _rest(request: web.Request) -> web.StreamResponse:

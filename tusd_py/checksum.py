@@ -10,7 +10,7 @@ from tusd_py.errors import BadRequest, ChecksumMismatch
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
@@ -20,7 +20,7 @@ class _Crc32:
     def __init__(self) -> None:
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         self._value = zlib.crc32(data, self._value)
 
     def digest(self) -> bytes:
@@ -63,7 +63,7 @@ class Digest:
         make, _ = ALGORITHMS[checksum.algorithm]
         self._hash = make()
 
-    def update(self, block: bytes) -> None:
+    def update(self, block: bytes | memoryview, /) -> None:
         """Take the next bytes of the body."""
         self._hash.update(block)
 

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tusd_py import __version__
-from tusd_py.app import create_app, open_service
+from tusd_py.app import open_service
 from tusd_py.config import Config, add_flags, load_config
 from tusd_py.errors import UploadError
 from tusd_py.events import Swept
+from tusd_py.listeners import AddressUnavailable
 from tusd_py.log import configure_logging
-from tusd_py.server import AddressUnavailable, serve
+from tusd_py.run import run_server
 from tusd_py.setting_types import Backend, SettingError
 from tusd_py.sweeper import sweep
 from tusd_py.tokens import ensure_key_pair, make_token
+from tusd_py.workers import CannotServe
 
 DEV_FOLDER = Path(".tusd-dev")
 DEV_ISSUER = "main-service"
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{error}", 2)
     except AddressUnavailable as error:
         return _complain(f"{error}", 1)
+    except CannotServe as error:
+        return _complain(f"{error}", error.code)
     return code
 
 
@@ -92,6 +96,7 @@ def _dev(arguments: argparse.Namespace) -> int:
             "host": "127.0.0.1",
             "local_temp_chunk_path": str(folder / "data"),
             "demo": "true",
+            "workers": "1",  # one process to watch and to debug
             **{name: value for name, value in vars(arguments).items() if value is not None},
             "main_service_jwt_public_key": public,
             "expected_jwt_issuer": DEV_ISSUER,
@@ -164,7 +169,7 @@ def _folder_of_files(config: Config) -> str:
 
 def _run(config: Config, announce: Callable[[int], None] = lambda _port: None) -> int:
     configure_logging(config.log_format, config.log_level)
-    asyncio.run(serve(create_app(config), config, announce))
+    run_server(config, announce)
     return 0
 
 

@@ -14,6 +14,7 @@ from tusd_py import setting_types as read
 from tusd_py.setting_types import (
     Backend,
     Durability,
+    EventLoop,
     LogFormat,
     LogLevel,
     Network,
@@ -67,6 +68,8 @@ class Config:
     s3_download: S3Download = _setting(read.s3_download, "how a finished file is downloaded from the tus face: stream through this server, or redirect (302) to a presigned URL", "stream", S3Download.STREAM)
     host: str = _setting(read.text, "address to listen on", "0.0.0.0", "0.0.0.0")
     port: int = _setting(read.port, "TCP port to listen on; 0 takes a free one", "8000", 8000)
+    workers: int | None = _setting(read.workers, "processes that serve at this address, 1 to 64; one that ends is replaced, and limits hold for all together; auto is one for each processor core the server may use, at most 4", "auto", None)
+    event_loop: EventLoop = _setting(read.event_loop, "the event loop of Python: uvloop, which is faster, where it is installed; or asyncio", "uvloop", EventLoop.UVLOOP)
     tus_base_path: str = _setting(read.base_path, "path of the tus face, with a slash at both ends", "/files/", "/files/")
     public_url: str | None = _setting(read.http_url, "scheme, host and path prefix that clients see, for Location, such as https://example.org/upload-service", "none", None)
     trusted_proxies: tuple[Network, ...] = _setting(read.networks, "addresses (CIDR, comma separated) whose Forwarded and X-Forwarded-* headers are believed; * for all", "none", ())
@@ -75,10 +78,11 @@ class Config:
     max_metadata_size: int = _setting(read.field_size, "most bytes of the header Upload-Metadata, up to 64KiB", "16KiB", 16 << 10)
     max_open_uploads_per_user: int | None = _setting(read.count_or_unlimited, "most uploads of one user that are no finished files yet, or unlimited", "1000", read.count_or_unlimited("1000"))
     user_quota: int | None = _setting(read.size, "most bytes of all uploads of one user, finished and open, such as 50GiB", "unlimited", None)
-    rate_limit: Rate | None = _setting(read.rate, "most requests of one user to this process, such as 100/s, 6000/m or 50000/h", "none", None)
+    rate_limit: Rate | None = _setting(read.rate, "most requests of one user, such as 100/s, 6000/m or 50000/h", "none", None)
     min_free_disk: int = _setting(read.disk_space, "bytes of local storage that no new upload may use up, for those that have begun; 0 switches it off", "100MiB", 100 << 20)
     upload_expires_after: timedelta = _setting(read.duration, "life of an unfinished upload since its last byte, such as 90s, 15m, 24h or 7d", "24h", timedelta(hours=24))
     sweep_interval: timedelta = _setting(read.duration, "time between two passes of the expiry sweeper", "60s", timedelta(seconds=60))
+    direct_io_size: int | None = _setting(read.size, "bodies and downloads of at least so many bytes go straight between the socket and the storage, past the HTTP library, where the connection allows it; unlimited for none", "256KiB", read.size("256KiB"))
     max_connections: int = _setting(read.count, "most connections at once; a new one takes the place of the one that is idle, or takes no answer, the longest, and is answered 503 when none is idle; less where the process may open fewer than 3 files a connection", "4096", 4096)
     max_requests_per_user: int = _setting(read.count, "most requests of one user at work at once; the next one is 429. HEAD, DELETE and OPTIONS do not count", "512", 512)
     header_timeout: timedelta = _setting(read.duration, "time for the head of a request, from its first byte or the start of the connection; then the connection closes", "15s", timedelta(seconds=15))

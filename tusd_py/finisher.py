@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from tusd_py.errors import NoSpace, UploadGone
+from tusd_py.errors import NoSpace
 from tusd_py.events import Completed, Expired
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
@@ -42,11 +42,6 @@ class Finisher:
             await self._storage.assemble(upload)
             return await self._storage.save(self._completed(upload))
         async with self._locker.lock(upload.place, wanted=ignore):
-            upload = await self._storage.load(upload.owner, upload.id)
-            if upload.ending is not None:
-                raise UploadGone("Another upload replaced this one; create a new one.")
-            if upload.completion is not None:
-                return upload
             await self._replacing(upload)
             done = self._completed(upload)
             await self._events.emit(Completed(done))
@@ -61,8 +56,7 @@ class Finisher:
         In this order, because an earlier file must not lose its record before it is replaced. An
         upload whose record a crash leaves behind has no file of its own any more.
         """
-        others = await self._storage.others_at_place(upload)
-        await self._storage.assemble(upload)
+        others = await self._storage.assemble(upload)
         ending = Ending(why=End.REPLACED, at=self._now())
         for other in others:
             await self._storage.save(replace(other, ending=ending))

@@ -1,6 +1,6 @@
 """The seams: how bytes arrive, where they are kept, who may write, who is told."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -9,8 +9,35 @@ from tusd_py.upload import Chunk, Upload
 from tusd_py.usage import Usage
 
 
+class Hasher(Protocol):
+    """Computes something of the bytes that it sees, one block after the other."""
+
+    def update(self, data: bytes | memoryview, /) -> object:
+        """See the next bytes."""
+
+
+class Block(Protocol):
+    """The next bytes of a body. They have come, perhaps to the system only: taking them never
+    waits for the client, but may take long enough for a thread."""
+
+    @property
+    def most(self) -> int:
+        """At most so many bytes; 0 is the end of the body."""
+
+    def into(self, fd: int, position: int) -> int:
+        """Write the bytes to a file, and return how many there were.
+
+        Raises the `OSError` of writing; the bytes are lost then. What breaks the body is told by
+        the next `Body.arrive`.
+        """
+
+    def take(self) -> bytes:
+        """The bytes, or some of them in one piece, and the next ones when it is called again; `b""`
+        when no more have come. Those that are left come with the next block."""
+
+
 class Body(Protocol):
-    """The bytes of one request, not read before the first `read`."""
+    """The bytes of one request, not read before the first `read` or `arrive`."""
 
     @property
     def size(self) -> int | None:
@@ -23,17 +50,26 @@ class Body(Protocol):
         reached the server before a failure were returned, but for those that `stop` cuts off.
         """
 
+    async def arrive(
+        self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
+    ) -> Block | None:
+        """As `read`, for large bodies: the next bytes as a block, which may be in the system still.
+
+        They are to be taken before the next call, or of `read`. The `hashers` see what is taken.
+        """
+
     def stop(self) -> None:
-        """Let a waiting or later `read` raise `BodyStopped`. Never blocks, never raises."""
+        """Let a waiting or later `read` or `arrive` raise `BodyStopped`. Never blocks or raises."""
 
 
 class Writer(Protocol):
     """Appends to one upload. Only the holder of the upload's lock has one."""
 
-    async def write(self, block: bytes) -> None:
-        """Take the next bytes. Nothing counts before `commit`.
+    async def write(self, block: Block) -> int:
+        """Take the next bytes, and return how many. Nothing counts before `commit`.
 
-        Raises `NoSpace` or `StorageError`; the upload is then as it was at the last commit.
+        Raises `NoSpace` or `StorageError`, if not `commit` does because the bytes wait for it; the
+        upload is then as it was at the last commit.
         """
 
     async def absorb(self, source: Upload | int) -> Chunk:
@@ -57,6 +93,18 @@ class Writer(Protocol):
         """
 
 
+class Outlet(Protocol):
+    """Where the bytes of a download go: a socket that never blocks."""
+
+    @property
+    def fd(self) -> int:
+        """Write to it without waiting, also from a thread: what finds no room is refused
+        (`EAGAIN`)."""
+
+    async def writable(self) -> None:
+        """Return when there may be room. What it raises ends the download."""
+
+
 class Content(Protocol):
     """The bytes of a finished upload, open for reading: its own, also while it is replaced or
     deleted, or else `StorageError`."""
@@ -67,6 +115,13 @@ class Content(Protocol):
 
     def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to, not including, `stop`. Raises `StorageError`."""
+
+    async def send(self, outlet: Outlet, start: int, stop: int) -> None:
+        """Put the same bytes into an outlet, as it takes them, and return when all are there.
+
+        Raises `StorageError`, `ConnectionError` when the socket takes no more, and what
+        `outlet.writable` raises. No thread uses the outlet any more then.
+        """
 
 
 class Storage(Protocol):
@@ -108,14 +163,13 @@ class Storage(Protocol):
     async def unstage(self, upload: Upload, index: int) -> None:
         """Forget a chunk that waited, if it did."""
 
-    async def others_at_place(self, upload: Upload) -> list[Upload]:
-        """Other uploads whose finished file lies where that of `upload` will."""
-
-    async def assemble(self, upload: Upload) -> None:
+    async def assemble(self, upload: Upload) -> list[Upload]:
         """Make the finished file of a full upload; of a partial one, bytes to concatenate.
 
-        They are durable before this returns. Replaces an earlier file atomically. May be called
-        again after a crash or a failure.
+        They are durable before this returns. Replaces an earlier file atomically: returns the
+        uploads whose file lay there and whose record does not say yet that it is gone. Raises
+        `UploadGone` when the record says so of `upload`. May be called again after a crash or a
+        failure. Needs the lock of the place.
         """
 
     async def location(self, upload: Upload) -> str:
@@ -164,8 +218,8 @@ class Storage(Protocol):
 class ChunkWriter(Protocol):
     """Takes one chunk out of turn."""
 
-    async def write(self, block: bytes) -> None:
-        """Take the next bytes. Nothing counts before `commit`."""
+    async def write(self, block: Block) -> int:
+        """Take the next bytes, and return how many. Nothing counts before `commit`."""
 
     async def commit(self, chunk: Chunk) -> None:
         """The chunk is whole: keep it, in place of an earlier one of that index."""

@@ -1,17 +1,79 @@
 """Log lines: an event name and fields, as text for people or JSON for machines."""
 
+import asyncio
+import contextlib
+import functools
 import json
 import logging
 import re
 import sys
+import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import TextIO
 
 from tusd_py.setting_types import LogFormat, LogLevel
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = re.compile(r"[!#-~]+")
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | None
+_UNKNOWN = vars(logging.makeLogRecord({}))
+_STANDARD = frozenset(_UNKNOWN) | {"message", "asctime"}
+
+
+class _Record(logging.LogRecord):
+    """What the lines need; nothing else is found out, for there are several in each request."""
+
+    def __init__(
+        self,
+        name: str,
+        level: int,
+        _pathname: str,
+        _lineno: int,
+        msg: object,
+        args: tuple[object, ...],
+        exc_info: _ExcInfo,
+        *_: object,
+    ) -> None:
+        vars(self).update(_UNKNOWN)
+        self.name = name
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.msg = msg
+        self.args = args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
+        self.exc_info = exc_info
+        self.created = time.time()
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Standard error. What is said in one round of the event loop is written together: each time
+    the loop writes, a thread may take the interpreter away from it. A warning never waits."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        self._lines.append(f"{self.format(record)}\n")
+        if record.levelno >= logging.WARNING:
+            self.flush()
+        elif len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:  # there is none, or it ends
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Where nobody reads it, it is lost."""
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                with contextlib.suppress(OSError, ValueError):
+                    self.stream.write("".join(lines))
+                    self.stream.flush()
 
 
 class _TextFormatter(logging.Formatter):
@@ -42,9 +104,11 @@ class _JsonFormatter(logging.Formatter):
 
 def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
     """Send the log of the whole process to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines(sys.stderr)
     handler.setFormatter(_TextFormatter() if log_format is LogFormat.TEXT else _JsonFormatter())
     logging.basicConfig(handlers=[handler], level=level.name, force=True)
+    logging.setLogRecordFactory(_Record)
+    logging._srcfile = None  # no line names its source ("Optimization" in the manual of logging)
     # aiohttp logs raw header lines of requests it cannot parse, and tokens may be in them.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
@@ -65,6 +129,8 @@ def _one_line(text: str) -> str:
 def _plain(value: object) -> str:
     """A value that cannot be mistaken for another field or another line."""
     text = str(value)
+    if isinstance(value, int | float):
+        return text
     return text if _WORD.fullmatch(text) else json.dumps(text)
 
 
@@ -84,4 +150,10 @@ def _trace(error: BaseException | None) -> str:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    second, fraction = divmod(record.created, 1.0)
+    return f"{_second(int(second))}.{int(fraction * 1000):03d}+00:00"
+
+
+@functools.lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,12 +1,12 @@
 """A storage that keeps the accounts of its users: who takes too much is refused."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from tusd_py.accounts import Account, Accounts, Flight
 from tusd_py.errors import UploadError
 from tusd_py.events import Cleaned
-from tusd_py.interfaces import ChunkWriter, Content, Storage, Writer
+from tusd_py.interfaces import Block, ChunkWriter, Content, Storage, Writer
 from tusd_py.upload import Chunk, Upload
 from tusd_py.usage import Usage
 
@@ -53,13 +53,14 @@ class MeteredStorage:
         account.note(stored)
         return stored
 
-    @asynccontextmanager
-    async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
+    def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
         """See `Storage.writer`."""
         if self._accounts.quota is None:
-            async with self._storage.writer(upload, atomic=atomic) as writer:
-                yield writer
-            return
+            return self._storage.writer(upload, atomic=atomic)
+        return self._counted(upload, atomic=atomic)
+
+    @asynccontextmanager
+    async def _counted(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
         account = await self._accounts.open(upload.owner)
         with account.at_work(upload.id):
             async with (
@@ -100,13 +101,9 @@ class MeteredStorage:
         if account is not None:
             account.wait(upload, index, None)
 
-    async def others_at_place(self, upload: Upload) -> list[Upload]:
-        """See `Storage.others_at_place`."""
-        return await self._storage.others_at_place(upload)
-
-    async def assemble(self, upload: Upload) -> None:
+    async def assemble(self, upload: Upload) -> list[Upload]:
         """See `Storage.assemble`."""
-        await self._storage.assemble(upload)
+        return await self._storage.assemble(upload)
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`."""
@@ -168,10 +165,13 @@ class _MeteredWriter:
         self._position = upload.offset
         self.is_committed = False
 
-    async def write(self, block: bytes) -> None:
-        await self._flight.take(len(block))
-        await self._writer.write(block)
-        self._position += len(block)
+    async def write(self, block: Block) -> int:
+        most = block.most
+        await self._flight.take(most)
+        size = await self._writer.write(block)
+        self._flight.land(most - size)
+        self._position += size
+        return size
 
     async def absorb(self, source: Upload | int) -> Chunk:
         chunk = await self._writer.absorb(source)
@@ -210,12 +210,13 @@ class _MeteredChunkWriter:
         self._size = 0
         self._flight = Flight(account)
 
-    async def write(self, block: bytes) -> None:
-        self._size += len(block)
+    async def write(self, block: Block) -> int:
         known = self._account.waiting(self._upload.id, self._index) + self._flight.size
-        if self._size > known:
-            await self._flight.take(self._size - known)
-        await self._writer.write(block)
+        if self._size + block.most > known:
+            await self._flight.take(self._size + block.most - known)
+        size = await self._writer.write(block)
+        self._size += size
+        return size
 
     async def commit(self, chunk: Chunk) -> None:
         await self._writer.commit(chunk)

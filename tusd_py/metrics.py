@@ -1,6 +1,9 @@
-"""What operators measure: the counters of this process, as Prometheus reads them."""
+"""What operators measure: the counters of a server, as Prometheus reads them."""
 
+import asyncio
+import os
 from dataclasses import asdict
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -8,7 +11,9 @@ from prometheus_client import (
     Counter,
     Gauge,
     generate_latest,
+    values,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from tusd_py.errors import UploadError
 from tusd_py.events import Event, Swept
@@ -31,12 +36,26 @@ LIMITS = (
 before it is met for the first time."""
 
 
+def count_in(folder: Path, worker: int) -> None:
+    """From now on what this process counts lies in `folder`, for all workers to add up. Numbers of
+    workers are used again: who replaces a worker counts on from where that one was.
+
+    Before any `Metrics` is made, and never undone: prometheus_client knows one place in a process.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    counted_by = values.MultiProcessValue(lambda: worker)  # type: ignore[no-untyped-call]
+    values.ValueClass = counted_by
+
+
 class Metrics:
     """A registry for each server. Counting never waits and never fails; no label comes from a
-    client."""
+    client. With a `folder` the exposition is the sum of all who count there."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, folder: Path | None = None) -> None:
+        self._registry = self._shown = CollectorRegistry()
+        if folder is not None:
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
         self._refusals = Counter(
             "tusd_py_refusals",
             "Requests that were refused, by the code in the answer.",
@@ -62,6 +81,7 @@ class Metrics:
         self._unreadable = Gauge(
             "tusd_py_unreadable_records",
             "Records that the last pass of the sweeper could not read and left where they are.",
+            multiprocess_mode="mostrecent",
             registry=self._registry,
         )
         for limit in LIMITS:
@@ -85,6 +105,8 @@ class Metrics:
             for deed, count in deeds.items():
                 self._swept.labels(deed).inc(count)
 
-    def exposition(self) -> tuple[bytes, str]:
+    async def exposition(self) -> tuple[bytes, str]:
         """All counters in the text format of Prometheus, and its media type."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        if self._shown is self._registry:
+            return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return await asyncio.to_thread(generate_latest, self._shown), CONTENT_TYPE_LATEST

@@ -36,15 +36,16 @@ async def receive_append(
     position = checked = start
     checked_at = time.monotonic()
     try:
-        while (block := await body.read(CHECK_SECONDS if position > checked else None)) != b"":
+        while True:
+            pause = CHECK_SECONDS if position > checked else None
+            block = await body.arrive(pause, hashers=() if digest is None else (digest,))
             if block is not None:
+                if not block.most:
+                    break
                 require_room(
-                    upload, len(block), None if space is None else space + start - position
+                    upload, block.most, None if space is None else space + start - position
                 )
-                if digest is not None:
-                    digest.update(block)
-                await writer.write(block)
-                position += len(block)
+                position += await writer.write(block)
             if digest is None and _is_due(position - checked, checked_at):
                 checked, checked_at = position, time.monotonic()
                 upload = await writer.checkpoint(functools.partial(grown, upload))
@@ -67,11 +68,9 @@ async def receive_chunk(
     require_room(upload, body.size or 0, space)
     size = 0
     digest = xxh3_128()
-    while block := await body.read():
-        size += len(block)
-        require_room(upload, size, space)
-        digest.update(block)
-        await writer.write(block)
+    while (block := await body.arrive(hashers=(digest,))) is not None and block.most:
+        require_room(upload, size + block.most, space)
+        size += await writer.write(block)
     return Chunk(size=size, digest=digest.digest())
 
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import errno
 import functools
 import logging
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from aiohttp import web
@@ -18,10 +18,14 @@ from aiohttp.abc import AbstractAccessLogger
 from tusd_py.app import METRICS
 from tusd_py.config import Config
 from tusd_py.descriptors import connections_that_fit
+from tusd_py.listeners import BACKLOG, AddressUnavailable
+from tusd_py.runtime import calm_garbage_collector, loop_name
 from tusd_py.web.connection import Connection, Patience
 from tusd_py.web.crowd import Crowd
 from tusd_py.web.last_word import Doorstep
 from tusd_py.web.plain import LEAVING
+from tusd_py.web.pump import Pump
+from tusd_py.workers import Line
 
 KEEP_ALIVE = 25.0
 """Seconds a connection stays open after an answer when no other request begins."""
@@ -55,29 +59,21 @@ class AccessLog(AbstractAccessLogger):
         )
 
 
-class AddressUnavailable(Exception):
-    """Nothing can listen there. `str(error)` is one line that tells what to do."""
-
-    def __init__(self, host: str, port: int, error: OSError) -> None:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
-        super().__init__(f"{host}:{port} {reason}; choose another HOST or PORT (--port).")
-
-
 class RunningServer:
     """A server that listens on `port`."""
 
     def __init__(
         self,
         runner: web.AppRunner,
-        listener: asyncio.Server,
+        listeners: Sequence[asyncio.Server],
         crowd: Crowd,
         doorstep: Doorstep,
         leaving: asyncio.Event,
         config: Config,
     ) -> None:
-        self.port: int = listener.sockets[0].getsockname()[1]
+        self.port: int = listeners[0].sockets[0].getsockname()[1]
         self._runner = runner
-        self._listener = listener
+        self._listeners = listeners
         self._crowd = crowd
         self._doorstep = doorstep
         self._leaving = leaving
@@ -100,7 +96,8 @@ class RunningServer:
             async with asyncio.timeout(self._timeout * TO_END):
                 await self._crowd.settled()
 
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in self._connections():
             connection.leave()
         left = self._connections()
@@ -115,9 +112,17 @@ class RunningServer:
         return [each for each in connections if isinstance(each, Connection)]
 
 
-async def start(app: web.Application, config: Config) -> RunningServer:
-    """Listen. Raises `StorageError`, or `AddressUnavailable`."""
+async def start(
+    app: web.Application, config: Config, sockets: Sequence[socket.socket] = ()
+) -> RunningServer:
+    """Listen, on `sockets` if they are given. Raises `StorageError`, or `AddressUnavailable`."""
     app[LEAVING] = leaving = asyncio.Event()
+    pump = Pump()
+
+    async def close(_app: web.Application) -> None:
+        pump.close()
+
+    app.on_cleanup.append(close)
     runner = web.AppRunner(
         app,
         handle_signals=False,
@@ -145,13 +150,22 @@ async def start(app: web.Application, config: Config) -> RunningServer:
             answer=config.body_timeout.total_seconds(),
         ),
         met=app[METRICS].limit_hit,
+        pump=pump,
+        direct=config.direct_io_size,
     )
     try:
-        listener = await loop.create_server(connection, config.host, config.port, backlog=1024)
+        if sockets:
+            listeners = [
+                await loop.create_server(connection, sock=each, backlog=BACKLOG) for each in sockets
+            ]
+        else:
+            listeners = [
+                await loop.create_server(connection, config.host, config.port, backlog=BACKLOG)
+            ]
     except OSError as error:
         await runner.cleanup()
         raise AddressUnavailable(config.host, config.port, error) from error
-    return RunningServer(runner, listener, crowd, doorstep, leaving, config)
+    return RunningServer(runner, listeners, crowd, doorstep, leaving, config)
 
 
 async def serve(
@@ -161,20 +175,68 @@ async def serve(
 
     `announce` is called with the port once the server listens. Raises as `start` does.
     """
+    leaving = _leaving_on_signals()
+    config = replace(config, max_connections=connections_that_fit(config.max_connections))
+    server = await start(app, config)
+    calm_garbage_collector()
+    announce(server.port)
+    log_listening(config, server.port)
+    await leaving.wait()
+    logger.info("leaving")
+    seconds = await _stop(server, config)
+    logger.info("stopped", extra={"seconds": seconds})
+
+
+async def serve_as_worker(
+    app: web.Application, config: Config, sockets: Sequence[socket.socket], line: Line
+) -> None:
+    """Serve on `sockets` until the parent says so or is gone, or as `serve`. The parent, which
+    speaks for the server in the log, is told when requests are taken. Raises as `start` does."""
+    leaving = _leaving_on_signals()
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        loop.remove_reader(line.leave)
+        leaving.set()
+
+    loop.add_reader(line.leave, leave)
+    server = await start(app, config, sockets)
+    calm_garbage_collector()
+    line.serving()
+    logger.debug("worker_serves", extra={"pid": os.getpid()})
+    await leaving.wait()
+    logger.debug("worker_leaves", extra={"pid": os.getpid()})
+    await _stop(server, config)
+
+
+def log_listening(config: Config, port: int, *, workers: int = 1) -> None:
+    """The line that tells that a server takes requests."""
+    logger.info(
+        "listening",
+        extra={
+            "host": config.host,
+            "port": port,
+            "workers": workers,
+            "loop": loop_name(config.event_loop),
+        },
+    )
+
+
+def _leaving_on_signals() -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets."""
     leaving = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, _leave, loop, leaving)
-    config = replace(config, max_connections=connections_that_fit(config.max_connections))
-    server = await start(app, config)
-    announce(server.port)
-    logger.info("listening", extra={"host": config.host, "port": server.port})
-    await leaving.wait()
-    logger.info("leaving")
+    return leaving
+
+
+async def _stop(server: RunningServer, config: Config) -> float:
+    """Stop, in time; returns how many seconds it took."""
     _leave_within(config.shutdown_delay.total_seconds(), config.shutdown_timeout.total_seconds())
     started = time.monotonic()
     await server.stop()
-    logger.info("stopped", extra={"seconds": round(time.monotonic() - started, 3)})
+    return round(time.monotonic() - started, 3)
 
 
 def _leave(loop: asyncio.AbstractEventLoop, leaving: asyncio.Event) -> None:

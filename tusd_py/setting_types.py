@@ -49,6 +49,13 @@ class Rate:
     seconds: int
 
 
+class EventLoop(Enum):
+    """What waits for sockets and timers."""
+
+    UVLOOP = "uvloop"
+    ASYNCIO = "asyncio"
+
+
 class UrlStyle(Enum):
     """Which URLs of finished files users are told."""
 
@@ -108,6 +115,24 @@ def count(value: str) -> int:
     if not number:
         raise ValueError("give a whole number above 0.")
     return number
+
+
+def workers(value: str) -> int | None:
+    """A number of processes; None for `auto`."""
+    if value.strip().lower() == "auto":
+        return None
+    number = _integer(value, "give a whole number from 1 to 64, or auto")
+    if not 1 <= number <= 64:
+        raise ValueError("give a whole number from 1 to 64, or auto.")
+    return number
+
+
+def event_loop(value: str) -> EventLoop:
+    """uvloop or asyncio."""
+    try:
+        return EventLoop(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose uvloop or asyncio.") from None
 
 
 def count_or_unlimited(value: str) -> int | None:

@@ -1,14 +1,17 @@
 """What `Body` promises, as functions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import pytest
 
 from tusd_py.errors import BodyInterrupted, BodyStopped
-from tusd_py.interfaces import Body
+from tusd_py.interfaces import Block, Body, Hasher
 
 Whole = Callable[[bytes], AbstractAsyncContextManager[Body]]
 """Makes a body of which all bytes are on their way."""
@@ -59,6 +62,22 @@ async def read_size(body: Body, size: int) -> bytes:
         while len(data) < size:
             data += await body.read() or b""
     return data
+
+
+async def blocks(body: Body, hashers: Sequence[Hasher] = ()) -> AsyncIterator[Block]:
+    """All blocks, but for the end."""
+    async with asyncio.timeout(5):
+        while (block := await body.arrive(hashers=hashers)) is not None and block.most:
+            yield block
+
+
+async def taken(body: Body, pause: float | None = None) -> bytes | None:
+    """The bytes of the next block that has some; None after a pause."""
+    async with asyncio.timeout(10):
+        while (block := await body.arrive(pause)) is not None:
+            if data := block.take():
+                return data
+    return None
 
 
 @whole_promise
@@ -123,6 +142,110 @@ async def a_body_can_be_stopped_in_the_middle(whole: Whole) -> None:
         assert first
         with pytest.raises(BodyStopped):
             await body.read()
+
+
+@whole_promise
+async def all_blocks_come_in_order(whole: Whole) -> None:
+    """`arrive` gives all bytes as they were sent, and what is at the end has none."""
+    data = bytes(range(256)) * 2000
+    received = b""
+    async with whole(data) as body:
+        async for block in blocks(body):
+            most = block.most
+            piece = block.take()
+            received += piece
+
+            assert most > 0
+            assert len(piece) <= most
+        end = await body.arrive()
+
+    assert received == data
+    assert end is not None
+    assert (end.most, end.take()) == (0, b"")
+
+
+@whole_promise
+async def blocks_go_into_a_file(whole: Whole) -> None:
+    """Each to its place; those who compute digests see all of it, in order."""
+    data = bytes(range(256)) * 2000
+    hashers = (hashlib.sha256(), hashlib.md5(usedforsecurity=False))
+    size = 0
+    with tempfile.TemporaryFile() as file:
+        file.write(b"before")
+        async with whole(data) as body:
+            async for block in blocks(body, hashers):
+                size += await asyncio.to_thread(block.into, file.fileno(), 6 + size)
+        file.seek(0)
+        written = file.read()
+
+    assert size == len(data)
+    assert written == b"before" + data
+    assert [each.digest() for each in hashers] == [
+        hashlib.sha256(data).digest(),
+        hashlib.md5(data, usedforsecurity=False).digest(),
+    ]
+
+
+@whole_promise
+async def a_block_that_cannot_be_written_says_so(whole: Whole) -> None:
+    """`into` raises what writing raises."""
+    async with whole(b"hello") as body:
+        block = await body.arrive()
+
+        assert block is not None
+        with tempfile.TemporaryDirectory() as folder:
+            fd = os.open(folder, os.O_RDONLY)  # nobody writes into a folder
+            try:
+                with pytest.raises(OSError, match="Bad file"):
+                    await asyncio.to_thread(block.into, fd, 0)
+            finally:
+                os.close(fd)
+
+
+@arriving_promise
+async def a_pause_between_blocks_is_told(arriving: ArrivingBody) -> None:
+    """`arrive` returns None when no bytes came for `pause` seconds; then it goes on."""
+    await arriving.send(b"one")
+    received = [await taken(arriving.body), await taken(arriving.body, 0.05)]
+    await arriving.send(b"two")
+    received.append(await taken(arriving.body, 5.0))
+    rest = await arriving.finish()
+
+    assert received == [b"one", None, b"two"]
+    assert b"".join([block.take() async for block in blocks(arriving.body)]) == rest
+
+
+@arriving_promise
+async def blocks_that_came_before_the_break_are_given(arriving: ArrivingBody) -> None:
+    """`BodyInterrupted` comes after all bytes that reached the server, and stays."""
+    data = bytes(range(250)) * 100
+    await arriving.send(data)
+    received = await taken(arriving.body) or b""
+    await arriving.break_off()
+    async with asyncio.timeout(5):
+        while len(received) < len(data):
+            received += await taken(arriving.body) or b""
+
+    assert received == data
+    for _ in range(2):
+        with pytest.raises(BodyInterrupted):
+            await taken(arriving.body)
+
+
+@arriving_promise
+async def stop_wakes_who_waits_for_a_block(arriving: ArrivingBody) -> None:
+    """`stop` lets a waiting `arrive` raise `BodyStopped`, and every later one."""
+    await arriving.send(b"one")
+    first = await taken(arriving.body)
+    waiting = asyncio.create_task(taken(arriving.body, 60.0))
+    await asyncio.sleep(0)
+    arriving.body.stop()
+
+    assert first == b"one"
+    for arriving_again in (waiting, taken(arriving.body)):
+        with pytest.raises(BodyStopped):
+            async with asyncio.timeout(5):
+                await arriving_again
 
 
 @arriving_promise

@@ -1,6 +1,7 @@
 """What `Storage`, `Writer`, `ChunkWriter` and `Content` promise, as functions."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -8,8 +9,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.fakes import Fault, MemoryBody
+from tests.outlets import connected, taken
 from tests.uploads import NOW, UPLOAD, chunk, completed, fresh, grown
-from tusd_py.errors import NoSpace, StorageError, UploadNotFound
+from tusd_py.block import MemoryBlock
+from tusd_py.errors import NoSpace, StorageError, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.interfaces import Storage
 from tusd_py.receiving import same_as
@@ -28,7 +31,7 @@ class StorageUnderTest:
         """A new upload that has these bytes."""
         upload = await self.storage.create(fresh(upload))
         async with self.storage.writer(upload, atomic=False) as writer:
-            await writer.write(data)
+            await writer.write(MemoryBlock(data))
             return await writer.commit(grown(upload, len(data)))
 
     async def finished(self, data: bytes, upload: Upload = UPLOAD) -> Upload:
@@ -44,7 +47,7 @@ class StorageUnderTest:
     async def stage(self, upload: Upload, index: int, data: bytes) -> None:
         """Let a chunk wait."""
         async with self.storage.stage(upload, index) as writer:
-            await writer.write(data)
+            await writer.write(MemoryBlock(data))
             await writer.commit(chunk(data))
 
     async def content(self, upload: Upload) -> bytes:
@@ -190,7 +193,7 @@ async def open_uploads_take_what_was_said_or_came(subject: StorageUnderTest) -> 
     told = await subject.storage.create(fresh())
     deferred = await subject.storage.create(fresh(replace(UPLOAD, length=None)))
     async with subject.storage.writer(deferred, atomic=True) as writer:
-        await writer.write(b"hello")
+        await writer.write(MemoryBlock(b"hello"))
         first = replace(deferred, offset=5, chunks=(chunk(b"hello"),))
         await writer.commit(first)
     for index in (0, 2, 3):  # the first is a part of the upload already
@@ -270,8 +273,8 @@ async def a_writer_goes_on_at_the_offset(subject: StorageUnderTest) -> None:
     """The next writer appends to what was committed."""
     upload = await subject.kept(b"hello")
     async with subject.storage.writer(upload, atomic=True) as writer:
-        await writer.write(b" wor")
-        await writer.write(b"ld")
+        await writer.write(MemoryBlock(b" wor"))
+        await writer.write(MemoryBlock(b"ld"))
         upload = await writer.commit(grown(upload, 6))
 
     assert await subject.content(upload) == b"hello world"
@@ -282,7 +285,7 @@ async def what_is_not_committed_is_discarded(subject: StorageUnderTest) -> None:
     """Nothing counts before `commit`: afterwards the upload is as it was."""
     upload = await subject.kept(b"hello")
     async with subject.storage.writer(upload, atomic=True) as writer:
-        await writer.write(b"garbage")
+        await writer.write(MemoryBlock(b"garbage"))
 
     assert await subject.storage.load(upload.owner, upload.id) == upload
     assert await subject.content(upload) == b"hello"
@@ -294,11 +297,11 @@ async def only_the_last_commit_counts(subject: StorageUnderTest) -> None:
     upload = await subject.kept(b"")
     with pytest.raises(LookupError):
         async with subject.storage.writer(upload, atomic=False) as writer:
-            await writer.write(b"one")
+            await writer.write(MemoryBlock(b"one"))
             upload = await writer.commit(grown(upload, 3))
-            await writer.write(b"two")
+            await writer.write(MemoryBlock(b"two"))
             upload = await writer.commit(grown(upload, 3))
-            await writer.write(b"three")
+            await writer.write(MemoryBlock(b"three"))
             raise LookupError
 
     assert await subject.storage.load(upload.owner, upload.id) == upload
@@ -310,9 +313,9 @@ async def discarded_bytes_do_not_come_back(subject: StorageUnderTest) -> None:
     """Bytes beyond the offset do not exist: a shorter append after them is all there is."""
     upload = await subject.kept(b"hello")
     async with subject.storage.writer(upload, atomic=True) as writer:
-        await writer.write(b"a long wrong tail")
+        await writer.write(MemoryBlock(b"a long wrong tail"))
     async with subject.storage.writer(upload, atomic=True) as writer:
-        await writer.write(b"!")
+        await writer.write(MemoryBlock(b"!"))
         upload = await writer.commit(grown(upload, 1))
     await subject.storage.assemble(upload)
 
@@ -324,7 +327,7 @@ async def commit_refuses_an_offset_that_was_not_written(subject: StorageUnderTes
     """The offset of a commit is what was written; else the last commit stays the truth."""
     upload = await subject.kept(b"hello")
     async with subject.storage.writer(upload, atomic=True) as writer:
-        await writer.write(b"x")
+        await writer.write(MemoryBlock(b"x"))
 
         with pytest.raises(StorageError):
             await writer.commit(grown(upload, 2))
@@ -341,7 +344,7 @@ async def a_cancelled_writer_leaves_the_last_commit(subject: StorageUnderTest) -
     async def write() -> None:
         async with subject.storage.writer(upload, atomic=False) as writer:
             while True:
-                await writer.write(b"x" * 1000)
+                await writer.write(MemoryBlock(b"x" * 1000))
 
     task = asyncio.create_task(write())
     await asyncio.wait([task], timeout=0.02)
@@ -355,11 +358,13 @@ async def a_cancelled_writer_leaves_the_last_commit(subject: StorageUnderTest) -
 
 @promise
 async def a_failed_write_leaves_the_last_commit(subject: StorageUnderTest) -> None:
-    """`write` raises `NoSpace`; the upload is then as it was at the last commit."""
+    """`write`, or `commit` behind it, raises `NoSpace`; the upload is then as it was at the last
+    commit."""
     upload = await subject.kept(b"hello")
     with subject.failing(Fault.WRITE), pytest.raises(NoSpace):
         async with subject.storage.writer(upload, atomic=False) as writer:
-            await writer.write(b" world")
+            await writer.write(MemoryBlock(b" world"))
+            await writer.commit(grown(upload, 6))
 
     assert await subject.storage.load(upload.owner, upload.id) == upload
     assert await subject.content(upload) == b"hello"
@@ -371,9 +376,10 @@ async def after_a_failed_write_an_append_works(subject: StorageUnderTest) -> Non
     upload = await subject.kept(b"hello")
     with subject.failing(Fault.WRITE), pytest.raises(NoSpace):
         async with subject.storage.writer(upload, atomic=False) as writer:
-            await writer.write(b" world")
+            await writer.write(MemoryBlock(b" world"))
+            await writer.commit(grown(upload, 6))
     async with subject.storage.writer(upload, atomic=False) as writer:
-        await writer.write(b" world")
+        await writer.write(MemoryBlock(b" world"))
         upload = await writer.commit(grown(upload, 6))
 
     assert await subject.content(upload) == b"hello world"
@@ -385,7 +391,7 @@ async def a_failed_commit_leaves_the_last_commit(subject: StorageUnderTest) -> N
     upload = await subject.kept(b"hello")
     with subject.failing(Fault.RECORD), pytest.raises(StorageError):
         async with subject.storage.writer(upload, atomic=False) as writer:
-            await writer.write(b" world")
+            await writer.write(MemoryBlock(b" world"))
             await writer.commit(grown(upload, 6))
 
     assert await subject.storage.load(upload.owner, upload.id) == upload
@@ -538,7 +544,7 @@ async def a_chunk_that_breaks_off_is_not_kept(subject: StorageUnderTest) -> None
     for index in (0, 1):
         with pytest.raises(LookupError):
             async with subject.storage.stage(upload, index) as writer:
-                await writer.write(b"newer")
+                await writer.write(MemoryBlock(b"newer"))
                 raise LookupError
 
     assert await subject.storage.staged(upload) == {0: 3}
@@ -571,7 +577,7 @@ async def a_chunk_is_staged_beside_an_append(subject: StorageUnderTest) -> None:
     """`stage` needs no lock: a writer at work neither sees nor loses anything."""
     upload = await subject.kept(b"ab")
     async with subject.storage.writer(upload, atomic=True) as writer:
-        await writer.write(b"cd")
+        await writer.write(MemoryBlock(b"cd"))
         await subject.stage(upload, 5, b"xyz")
         upload = await writer.commit(grown(upload, 2))
 
@@ -587,8 +593,8 @@ async def two_may_stage_the_same_index(subject: StorageUnderTest) -> None:
         subject.storage.stage(upload, 0) as first,
         subject.storage.stage(upload, 0) as second,
     ):
-        await first.write(b"first")
-        await second.write(b"the second")
+        await first.write(MemoryBlock(b"first"))
+        await second.write(MemoryBlock(b"the second"))
         await first.commit(chunk(b"first"))
         await second.commit(chunk(b"the second"))
     async with subject.storage.writer(upload, atomic=True) as writer:
@@ -722,14 +728,37 @@ async def who_was_replaced_has_no_file(subject: StorageUnderTest) -> None:
 
 @promise
 async def others_at_a_place_are_known(subject: StorageUnderTest) -> None:
-    """`others_at_place` names whose file lies there; not those at other places, nor itself."""
+    """`assemble` names whose file it replaced; not those at other places, nor itself."""
     earlier = await subject.finished(b"earlier")
     await subject.finished(b"elsewhere", replace(UPLOAD, filename="other.mp3"))
     await subject.finished(b"another's", replace(UPLOAD, owner="43"))
     upload = await subject.kept(b"later")
 
-    assert await subject.storage.others_at_place(upload) == [earlier]
-    assert await subject.storage.others_at_place(earlier) == []
+    assert await subject.storage.assemble(upload) == [earlier]
+
+
+@promise
+async def nobody_lies_at_a_new_place(subject: StorageUnderTest) -> None:
+    """The first file of its name replaces none, nor does one that comes again after a crash."""
+    upload = await subject.kept(b"first")
+
+    assert await subject.storage.assemble(upload) == []
+    assert await subject.restarted().assemble(upload) == []
+
+
+@promise
+async def who_was_replaced_makes_no_file(subject: StorageUnderTest) -> None:
+    """An upload that crashed before its completion, and whose record says by now that another one
+    replaced it, leaves that one's file alone."""
+    crashed = await subject.kept(b"crashed")
+    await subject.storage.assemble(crashed)
+    later = await subject.finished(b"later")
+    ending = Ending(why=End.REPLACED, at=NOW)
+    ended = await subject.storage.save(replace(crashed, ending=ending))
+    with pytest.raises(UploadGone):
+        await subject.storage.assemble(replace(ended, ending=None))
+
+    assert await subject.content(later) == b"later"
 
 
 @promise
@@ -739,10 +768,10 @@ async def an_unfinished_upload_has_no_file_at_its_place(subject: StorageUnderTes
     replaced = await subject.finished(b"replaced")
     ending = Ending(why=End.REPLACED, at=NOW)
     await subject.storage.save(replace(replaced, ending=ending))
-    await subject.finished(b"there")
-    there = [other for other in await subject.storage.others_at_place(UPLOAD)]
+    there = await subject.finished(b"there")
+    later = await subject.kept(b"later")
 
-    assert [await subject.content(other) for other in there] == [b"there"]
+    assert await subject.storage.assemble(later) == [there]
 
 
 @promise
@@ -752,7 +781,7 @@ async def who_crashed_after_assembling_is_at_the_place(subject: StorageUnderTest
     await subject.storage.assemble(crashed)
     upload = await subject.kept(b"later")
 
-    assert await subject.restarted().others_at_place(upload) == [crashed]
+    assert await subject.restarted().assemble(upload) == [crashed]
 
 
 @promise
@@ -834,11 +863,53 @@ async def open_content_of_what_is_deleted(subject: StorageUnderTest) -> None:
 
 
 @promise
+async def sent_bytes_are_those_that_are_read(subject: StorageUnderTest) -> None:
+    """`send` puts exactly the asked bytes into a socket, however little it holds."""
+    data = random.Random(7).randbytes(300_000)
+    done = await subject.finished(data)
+    spans = [(0, 300_000), (1, 2), (99_999, 299_999), (5, 5)]
+    got = []
+    async with subject.storage.open(done) as content:
+        for start, stop in spans:
+            with connected() as (outlet, client):
+                taking = asyncio.create_task(taken(client, stop - start))
+                await content.send(outlet, start, stop)
+                got.append(await taking)
+                with pytest.raises(BlockingIOError):
+                    client.recv(1)
+
+    assert got == [data[start:stop] for start, stop in spans]
+
+
+@promise
+async def a_client_that_is_gone_is_told(subject: StorageUnderTest) -> None:
+    """`send` raises `ConnectionError` when the socket takes no more: the storage is well."""
+    done = await subject.finished(bytes(300_000))
+    with connected() as (outlet, client):
+        client.close()
+        async with subject.storage.open(done) as content:
+            with pytest.raises(ConnectionError):
+                await content.send(outlet, 0, 300_000)
+
+
+@promise
+async def a_client_that_takes_nothing_ends_sending(subject: StorageUnderTest) -> None:
+    """What `writable` raises ends `send`."""
+    done = await subject.finished(bytes(300_000))
+    with connected(TimeoutError("deaf")) as (outlet, client):
+        async with subject.storage.open(done) as content:
+            with pytest.raises(TimeoutError, match="deaf"):
+                await content.send(outlet, 0, 300_000)
+
+        assert 0 < len(client.recv(300_000)) < 300_000
+
+
+@promise
 async def digests_tell_patched_bytes(subject: StorageUnderTest) -> None:
     """`digests` gives the pieces of committed bytes with their digests, finished or not."""
     upload = await subject.kept(b"hello")
     async with subject.storage.writer(upload, atomic=False) as writer:
-        await writer.write(b" world")
+        await writer.write(MemoryBlock(b" world"))
         upload = await writer.commit(grown(upload, 6))
     before = await subject.storage.digests(upload, 0, 11)
     await subject.storage.assemble(upload)
@@ -947,8 +1018,8 @@ async def clean_disturbs_nobody(subject: StorageUnderTest) -> None:
         subject.storage.writer(upload, atomic=True) as writer,
         subject.storage.stage(upload, 1) as staging,
     ):
-        await writer.write(b"cd")
-        await staging.write(b"ef")
+        await writer.write(MemoryBlock(b"cd"))
+        await staging.write(MemoryBlock(b"ef"))
         removed = await subject.storage.clean()
         await staging.commit(chunk(b"ef"))
         upload = await writer.commit(grown(upload, 2))

@@ -84,9 +84,11 @@ async def test_arriving_memory_body(promise: ArrivingPromise) -> None:
 
 
 @whole_promises
+@pytest.mark.parametrize("is_direct", [False, True])
 @pytest.mark.parametrize("is_chunked", [True, False])
-async def test_whole_request_body(promise: WholePromise, is_chunked: bool) -> None:
-    """`RequestBody` keeps its promises, with Content-Length and without."""
+async def test_whole_request_body(promise: WholePromise, is_chunked: bool, is_direct: bool) -> None:
+    """`RequestBody` keeps its promises, with Content-Length and without, through aiohttp and past
+    it."""
 
     @asynccontextmanager
     async def whole(data: bytes) -> AsyncIterator[Body]:
@@ -94,7 +96,7 @@ async def test_whole_request_body(promise: WholePromise, is_chunked: bool) -> No
             request = CHUNKED + (as_chunk(data) if data else b"") + LAST_CHUNK
         else:
             request = head(f"Content-Length: {len(data)}") + data
-        async with handed_over(request) as arrival:
+        async with handed_over(request, is_direct=is_direct) as arrival:
             yield RequestBody(arrival.request, idle=5.0)
 
     await promise(whole)
@@ -120,8 +122,9 @@ async def test_arriving_chunked_request_body(promise: ArrivingPromise) -> None:
 
 
 @arriving_promises
-async def test_arriving_sized_request_body(promise: ArrivingPromise) -> None:
-    """`RequestBody` keeps its promises while a body of a known size arrives."""
+@pytest.mark.parametrize("is_direct", [False, True])
+async def test_arriving_sized_request_body(promise: ArrivingPromise, is_direct: bool) -> None:
+    """`RequestBody` keeps its promises while a body of a known size arrives, both ways."""
     size = 30_000
     sent = 0
 
@@ -135,7 +138,7 @@ async def test_arriving_sized_request_body(promise: ArrivingPromise) -> None:
         await arrival.send(rest)
         return rest
 
-    async with handed_over(head(f"Content-Length: {size}")) as arrival:
+    async with handed_over(head(f"Content-Length: {size}"), is_direct=is_direct) as arrival:
         await promise(
             ArrivingBody(
                 body=RequestBody(arrival.request, idle=5.0),

@@ -17,6 +17,7 @@ from tests.store_calls import Call, Kind
 from tests.store_proxy import SLOW_DOWN, Action, Cut, Refuse, StoreProxy, Where, store_proxy
 from tests.uploads import LIFE, NOW, fresh, grown
 from tests.weed import ACCESS_KEY, REGION, SECRET_KEY, Bucket
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import UploadLocked
 from tusd_py.storage.s3 import open_s3
 from tusd_py.storage.s3.bucket import open_bucket
@@ -153,8 +154,8 @@ async def test_slower_writer_is_refused(on_weed: StorageUnderTest) -> None:
         on_weed.storage.writer(upload, atomic=False) as slow,
         other.writer(upload, atomic=False) as fast,
     ):
-        await slow.write(b" slow")
-        await fast.write(b" and fast")
+        await slow.write(MemoryBlock(b" slow"))
+        await fast.write(MemoryBlock(b" and fast"))
         committed = await fast.commit(grown(upload, 9))
         for _ in range(2):
             with pytest.raises(UploadLocked):
@@ -192,7 +193,7 @@ async def test_blocks_of_any_size(on_weed: StorageUnderTest, size: int, block: i
     upload = await on_weed.kept(b"")
     async with on_weed.storage.writer(upload, atomic=False) as writer:
         for start in range(0, size, block):
-            await writer.write(data[start : start + block])
+            await writer.write(MemoryBlock(data[start : start + block]))
             if start // block % 97 == 1:
                 more = min(size, start + block) - upload.offset
                 upload = await writer.commit(patched(upload, more, now=NOW, expires_after=LIFE))

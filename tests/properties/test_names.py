@@ -59,13 +59,13 @@ def test_no_path_leaves_its_folder(owner: str, file_id: str | None, filename: st
     """Every path of an upload lies in its owner's folder of the data folder."""
     upload = made(owner, file_id, filename)
     paths = Paths(ROOT)
-    final = paths.place(upload)
+    final = Path(paths.place(upload))
 
     assert final.parent.parent == ROOT / "final" / owner
     assert ".." not in final.parts
     for path in (paths.info(upload), paths.data(upload), paths.claim(upload)):
-        assert path.parent == ROOT / "uploads" / owner
-    assert paths.chunks(upload).parent == ROOT / "uploads" / owner
+        assert Path(path).parent == ROOT / "uploads" / owner
+    assert Path(paths.chunks(upload)).parent == ROOT / "uploads" / owner
 
 
 @given(segments, st.none() | segments, names.filter(bool))

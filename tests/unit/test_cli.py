@@ -132,23 +132,25 @@ async def test_a_wrong_flag_is_one_line(tmp_path: Path) -> None:
     assert_one_line(said, 2, "PORT", "65535")
 
 
-async def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    """A data folder that is a file stops the start."""
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_folder_that_cannot_be_used_is_one_line(workers: str, tmp_path: Path) -> None:
+    """A data folder that is a file stops the start, with the same words of any worker."""
     (tmp_path / "data").touch()
-    said = await run("serve", cwd=tmp_path, environ=settings(tmp_path / "data"))
+    environ = settings(tmp_path / "data", WORKERS=workers)
+    said = await run("serve", cwd=tmp_path, environ=environ)
 
     assert_one_line(said, 2)
 
 
-async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_port_in_use_is_one_line(workers: str, tmp_path: Path) -> None:
     """Two servers on one port: the second says which, and what to do."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = await run(
-            "serve", f"--port={port}", cwd=tmp_path, environ=settings(tmp_path / "data")
-        )
+        environ = settings(tmp_path / "data", WORKERS=workers)
+        said = await run("serve", f"--port={port}", cwd=tmp_path, environ=environ)
 
     assert_one_line(said, 1, f"127.0.0.1:{port}", "in use", "--port")
 

@@ -16,6 +16,7 @@ from tusd_py.config import Config, add_flags, load_config, settings_table
 from tusd_py.setting_types import (
     Backend,
     Durability,
+    EventLoop,
     LogFormat,
     LogLevel,
     Rate,
@@ -74,6 +75,11 @@ GOOD: list[tuple[str, str, object]] = [
     ("HOST", "::1", "::1"),
     ("PORT", "0", 0),
     ("PORT", "65535", 65535),
+    ("WORKERS", "1", 1),
+    ("WORKERS", " 64 ", 64),
+    ("WORKERS", "Auto", None),
+    ("EVENT_LOOP", "UVLOOP", EventLoop.UVLOOP),
+    ("EVENT_LOOP", " asyncio", EventLoop.ASYNCIO),
     ("TUS_BASE_PATH", "/api/files/", "/api/files/"),
     ("PUBLIC_URL", "https://e.org/up/", "https://e.org/up"),
     ("TRUSTED_PROXIES", "*", ALL),
@@ -110,6 +116,8 @@ GOOD: list[tuple[str, str, object]] = [
     ("MIN_TRANSFER_RATE", "0", 0),
     ("HEADER_TIMEOUT", "0.5s", timedelta(seconds=0.5)),
     ("MAX_CONNECTIONS", "1", 1),
+    ("DIRECT_IO_SIZE", "1MiB", 1 << 20),
+    ("DIRECT_IO_SIZE", "unlimited", None),
     ("MAX_REQUESTS_PER_USER", "1", 1),
     ("SHUTDOWN_DELAY", "0", timedelta(0)),
     ("SHUTDOWN_DELAY", "0.0 s", timedelta(0)),
@@ -153,6 +161,7 @@ def test_the_defaults() -> None:
     assert config.storage_backend is Backend.LOCAL
     assert config.local_temp_chunk_path == Path("/tmp/hayula_chunks")
     assert (config.host, config.port) == ("0.0.0.0", 8000)
+    assert (config.workers, config.event_loop) == (None, EventLoop.UVLOOP)
     assert config.tus_base_path == "/files/"
     assert config.public_url is None
     assert config.trusted_proxies == ()
@@ -215,6 +224,10 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("PORT", "65536", "65535"),
         ("PORT", "80.5", "65535"),
         ("PORT", "\uff18\uff10", "65535"),
+        ("WORKERS", "0", "from 1 to 64"),
+        ("WORKERS", "65", "from 1 to 64"),
+        ("WORKERS", "many", "or auto"),
+        ("EVENT_LOOP", "trio", "uvloop or asyncio"),
         ("TUS_BASE_PATH", "/", "/files/"),
         ("TUS_BASE_PATH", "files", "/files/"),
         ("TUS_BASE_PATH", "/files", "/files/"),

@@ -1,5 +1,6 @@
 """Log lines: an event name and fields, one line each, for people or machines."""
 
+import asyncio
 import errno
 import json
 import logging
@@ -37,7 +38,9 @@ def untouched() -> Iterator[None]:
     names = ("aiohttp.server", "asyncio")
     handlers, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in names}
+    factory = logging.getLogRecordFactory()
     yield
+    logging.setLogRecordFactory(factory)
     root.handlers[:] = handlers
     root.setLevel(level)
     for name in names:
@@ -179,3 +182,48 @@ def test_an_exception_does_not_say_what_it_quotes(capsys: pytest.CaptureFixture[
     assert secret not in said
     assert "OSError: Input/output error\nthen\n" in said
     assert said.endswith("ValueError")
+
+
+# --- when lines are written
+
+
+async def test_lines_of_one_moment_are_written_together(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In order, and as soon as the loop goes on."""
+    configure_logging(LogFormat.TEXT, LogLevel.INFO)
+    for number in range(3):
+        logging.getLogger("x").info("said", extra={"number": number})
+    at_once = lines(capsys)
+    for _ in range(2):
+        await asyncio.sleep(0)
+
+    assert at_once == []
+    assert [line.rsplit("=")[-1] for line in lines(capsys)] == ["0", "1", "2"]
+
+
+async def test_a_warning_does_not_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor does what was said before it: the process may be about to end."""
+    configure_logging(LogFormat.TEXT, LogLevel.INFO)
+    logging.getLogger("x").info("before")
+    logging.getLogger("x").warning("now")
+
+    assert [line.split()[-1] for line in lines(capsys)] == ["before", "now"]
+
+
+async def test_a_thread_does_not_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    """A thread has no loop that would write for it."""
+    configure_logging(LogFormat.TEXT, LogLevel.INFO)
+    await asyncio.to_thread(logging.getLogger("x").info, "said")
+
+    assert [line.split()[-1] for line in lines(capsys)] == ["said"]
+
+
+async def test_nothing_waits_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the loop did not come to write is written when the process ends."""
+    configure_logging(LogFormat.TEXT, LogLevel.INFO)
+    logging.getLogger("x").info("said")
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # as `logging.shutdown` does
+
+    assert [line.split()[-1] for line in lines(capsys)] == ["said"]

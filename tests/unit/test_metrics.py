@@ -12,28 +12,28 @@ class _Limited(TooLarge):
     limit = "max_upload_size"
 
 
-def lines(metrics: Metrics) -> list[str]:
+async def lines(metrics: Metrics) -> list[str]:
     """The exposition, line by line."""
-    data, _ = metrics.exposition()
+    data, _ = await metrics.exposition()
     return data.decode().splitlines()
 
 
-def test_every_limit_is_there_before_it_is_met() -> None:
+async def test_every_limit_is_there_before_it_is_met() -> None:
     """A rule can watch a limit that nobody has met yet."""
-    found = lines(Metrics())
+    found = await lines(Metrics())
 
     for limit in LIMITS:
         assert f'tusd_py_limit_hits_total{{limit="{limit}"}} 0.0' in found
 
 
-def test_refusals_are_counted_by_code() -> None:
+async def test_refusals_are_counted_by_code() -> None:
     """Each refusal counts once, and the limit that was in its way, if one was."""
     metrics = Metrics()
     metrics.refused(UploadNotFound())
     metrics.refused(_Limited("Too much."))
     metrics.refused(_Limited("Too much."))
 
-    found = lines(metrics)
+    found = await lines(metrics)
 
     assert 'tusd_py_refusals_total{code="not_found"} 1.0' in found
     assert 'tusd_py_refusals_total{code="too_large"} 2.0' in found
@@ -46,7 +46,7 @@ async def test_what_the_sweeper_did_is_counted() -> None:
     await metrics.emit(Swept(quarantined=2, unreadable=3))
     await metrics.emit(Swept(quarantined=1, expired=1, unreadable=1))
 
-    found = lines(metrics)
+    found = await lines(metrics)
 
     assert 'tusd_py_swept_total{deed="quarantined"} 3.0' in found
     assert 'tusd_py_swept_total{deed="expired"} 1.0' in found

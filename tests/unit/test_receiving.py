@@ -1,7 +1,7 @@
 """From a body into a writer: when it commits, and what counts when a body breaks off."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import Fault, MemoryBody, MemoryStorage
 from tests.uploads import LIFE, NOW, UPLOAD, chunk, fresh
 from tusd_py import receiving
+from tusd_py.block import MemoryBlock
 from tusd_py.checksum import Checksum, Digest
 from tusd_py.errors import (
     BodyError,
@@ -19,7 +20,7 @@ from tusd_py.errors import (
     NoSpace,
     TooLarge,
 )
-from tusd_py.interfaces import Body, Writer
+from tusd_py.interfaces import Block, Body, Hasher, Writer
 from tusd_py.receiving import CHECK_SECONDS, receive_append, receive_chunk, same_as
 from tusd_py.upload import Chunk, Upload, patched
 
@@ -56,6 +57,13 @@ class SlowBody:
         self._ticks.now += seconds
         return block
 
+    async def arrive(
+        self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
+    ) -> Block | None:
+        """See `Body.arrive`."""
+        data = await self.read(pause)
+        return None if data is None else MemoryBlock(data, hashers)
+
     def stop(self) -> None:
         """See `Body.stop`."""
 
@@ -68,9 +76,11 @@ class InParts:
         self._upload = DEFERRED
         self._rest = b""
 
-    async def write(self, block: bytes) -> None:
+    async def write(self, block: Block) -> int:
         """See `Writer.write`."""
-        self._rest += block
+        data = block.take()
+        self._rest += data
+        return len(data)
 
     async def absorb(self, source: Upload | int) -> Chunk:
         """See `Writer.absorb`."""
@@ -78,7 +88,7 @@ class InParts:
 
     async def commit(self, upload: Upload) -> Upload:
         """See `Writer.commit`."""
-        await self._writer.write(self._rest)
+        await self._writer.write(MemoryBlock(self._rest))
         self._upload, self._rest = await self._writer.commit(upload), b""
         return self._upload
 

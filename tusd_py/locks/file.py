@@ -12,8 +12,8 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadLocked
@@ -33,6 +33,8 @@ class FileLocker:
         self._timeout = timeout
         self._taken = 0
         self._is_closing = False
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._looking: asyncio.TimerHandle | None = None
 
     @classmethod
     @asynccontextmanager
@@ -53,6 +55,8 @@ class FileLocker:
         self._is_closing = True
         if not self._taken:
             os.close(self._fd)
+            if self._looking is not None:
+                self._looking.cancel()
 
     @asynccontextmanager
     async def lock(
@@ -60,13 +64,13 @@ class FileLocker:
     ) -> AsyncIterator[None]:
         """See `Locker.lock`."""
         position = _position(key)
-        impatient_at = asyncio.get_running_loop().time() + patience
+        since = asyncio.get_running_loop().time()
         async with self._memory.lock(key, wanted=wanted, patience=patience):
             if not self._take(position):
-                await self._wait(position, impatient_at)
+                await self._wait(position, since + patience)
+            self._watch(position, wanted)
             try:
-                with self._watching(position + 1, wanted):
-                    yield
+                yield
             finally:
                 self._free(position)
 
@@ -78,9 +82,9 @@ class FileLocker:
             if not is_held or not self._take(position):
                 yield False
                 return
+            self._watch(position, wanted)
             try:
-                with self._watching(position + 1, wanted):
-                    yield True
+                yield True
             finally:
                 self._free(position)
 
@@ -100,24 +104,22 @@ class FileLocker:
             if is_asking:
                 self._free(position + 1)
 
-    @contextmanager
-    def _watching(self, position: int, wanted: Callable[[], None]) -> Iterator[None]:
-        """Call `wanted` once when another process waits."""
-        loop = asyncio.get_running_loop()
+    def _watch(self, position: int, wanted: Callable[[], None]) -> None:
+        """Call `wanted` once when another process waits, until the lock is let go."""
+        self._watched[position] = wanted
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(_LOOK_FOR_WAITERS, self._look, loop)
 
-        timers: list[asyncio.TimerHandle] = []
-
-        def look() -> None:
-            if self._is_taken(position):
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all locks: most are held for a moment only."""
+        self._looking = None
+        for position, wanted in list(self._watched.items()):
+            if self._is_taken(position + 1):
+                del self._watched[position]
                 wanted()
-            else:
-                timers[:] = [loop.call_later(_LOOK_FOR_WAITERS, look)]
-
-        timers.append(loop.call_later(_LOOK_FOR_WAITERS, look))
-        try:
-            yield
-        finally:
-            timers[0].cancel()
+        if self._watched:
+            self._looking = loop.call_later(_LOOK_FOR_WAITERS, self._look, loop)
 
     def _take(self, position: int) -> bool:
         try:
@@ -130,6 +132,7 @@ class FileLocker:
         return True
 
     def _free(self, position: int) -> None:
+        self._watched.pop(position, None)
         fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, position))
         self._taken -= 1
         if self._is_closing:

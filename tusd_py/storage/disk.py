@@ -4,10 +4,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import random
 import stat
 import uuid
 from pathlib import Path
 
+from tusd_py.block import write_all
 from tusd_py.errors import StorageError
 
 MOST = 64 << 20
@@ -45,7 +47,7 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def open_to_read(path: Path) -> int:
+def open_to_read(path: str | Path) -> int:
     """A descriptor for reading. Does not wait for who might write into a pipe."""
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -55,7 +57,7 @@ def close(fd: int) -> None:
     os.close(fd)
 
 
-def read(path: Path) -> bytes:
+def read(path: str | Path) -> bytes:
     """A whole small file. Raises `NotAFile`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -69,21 +71,23 @@ def read(path: Path) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(about.st_mode) or about.st_size > MOST:
             raise NotAFile(errno.EINVAL, "not a file")
-        with open(fd, "rb", closefd=False) as file:
-            return file.read()
+        data = os.read(fd, about.st_size)
+        while len(data) < about.st_size and (more := os.read(fd, about.st_size - len(data))):
+            data += more
+        return data
     finally:
         os.close(fd)
 
 
-def size(path: Path) -> int | None:
+def size(path: str) -> int | None:
     """The size of a file in bytes; None if there is none."""
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size
     except FileNotFoundError:
         return None
 
 
-def names(folder: Path) -> list[str]:
+def names(folder: str | Path) -> list[str]:
     """What a folder holds; nothing if there is none."""
     try:
         return os.listdir(folder)
@@ -93,42 +97,49 @@ def names(folder: Path) -> list[str]:
         return []
 
 
-def is_folder(path: Path) -> bool:
+def is_folder(path: str | Path) -> bool:
     """Whether there is a folder itself, no link to one."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
+        return stat.S_ISDIR(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
 
 
-def replace(path: Path, data: bytes, *, durable: bool) -> None:
-    """Replace a small file atomically; with `durable` it is on the medium afterwards."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def replace(path: str | Path, data: bytes, *, durable: bool) -> None:
+    """Replace a small file atomically; with `durable` it is on the medium afterwards.
+
+    `remove_older` may take the new file for a dead one's when a clock jumps: then there is another.
+    """
+    while True:
+        temporary = f"{path}.{random.getrandbits(128):032x}.tmp"
+        make(temporary, data, durable=durable)
         try:
-            held(fd)
+            os.rename(temporary, path)
+        except FileNotFoundError:
+            continue
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        break
+    if durable:
+        sync_folder(os.path.dirname(path))
+
+
+def make(path: str, data: bytes, *, durable: bool) -> None:
+    """Make a small file, whole unless the machine fails. Raises `FileExistsError`."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        try:
             write_all(fd, data, 0)
             if durable:
                 sync(fd)
         finally:
             os.close(fd)
-        os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.unlink(path)
         raise
-    if durable:
-        sync_folder(path.parent)
-
-
-def write_all(fd: int, data: bytes | memoryview, position: int) -> None:
-    """Write all of `data` at `position`."""
-    view = memoryview(data)
-    while view:
-        size = os.pwrite(fd, view, position)
-        view = view[size:]
-        position += size
 
 
 def copy(fd: int, start: int, to_fd: int, position: int, size: int) -> None:
@@ -147,35 +158,38 @@ def tail(fd: int, size: int) -> tuple[int, bytes]:
     return before, os.pread(fd, size, before)
 
 
-def seal(path: Path, size: int, *, may_create: bool) -> None:
+def seal(path: str | Path, size: int, *, may_create: bool) -> None:
     """Cut a file to `size` bytes and put it on the medium."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if may_create else 0)
     fd = os.open(path, flags, 0o644)
     try:
-        if os.fstat(fd).st_size < size:
+        found = os.fstat(fd).st_size
+        if found < size:
             raise StorageError("Bytes of this upload were lost on the disk.")
-        os.ftruncate(fd, size)
+        if found > size:
+            os.ftruncate(fd, size)
         sync(fd)
     finally:
         os.close(fd)
 
 
-def move(source: Path, target: Path, *, below: Path) -> None:
+def move(source: str | Path, target: str | Path, *, below: str | Path) -> None:
     """Rename a file into folders made as needed, durably. Replaces an earlier file atomically."""
+    folder = os.path.dirname(target)
     for attempt in range(5):
         try:
-            made = _make_folders(target.parent, below)
+            made = _make_folders(folder, str(below))
             os.rename(source, target)
         except FileNotFoundError:  # somebody pruned the folder, empty as it was
-            if not source.exists():
+            if not os.path.exists(source):
                 raise
             if attempt == 4:
                 raise StorageError("The folder of the file keeps going away; try again.") from None
         else:
             break
-    sync_folder(target.parent)
-    for folder in made:
-        sync_folder(folder.parent)
+    sync_folder(folder)
+    for each in made:
+        sync_folder(os.path.dirname(each))
 
 
 def sync(fd: int) -> None:
@@ -186,7 +200,7 @@ def sync(fd: int) -> None:
         raise NotSynced(error.errno, error.strerror) from error
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Put the names in a folder on the medium. Raises `NotSynced`."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -213,21 +227,27 @@ def prune(folder: Path, *, below: Path) -> None:
         folder = folder.parent
 
 
-def remove_files(folder: Path) -> None:
+def remove(path: str) -> None:
+    """Remove a file, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_files(folder: str | Path) -> None:
     """Remove the files in a folder, and the folder unless somebody just made another in it. What
     is no folder stays: nobody here wrote it."""
     if not is_folder(folder):
         return
     for name in names(folder):
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            (folder / name).unlink()
+            os.unlink(f"{folder}/{name}")
     remove_empty(folder)
 
 
-def remove_empty(folder: Path) -> None:
+def remove_empty(folder: str | Path) -> None:
     """Remove a folder if it is there and empty."""
     try:
-        folder.rmdir()
+        os.rmdir(folder)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -274,12 +294,15 @@ def _copy_some(fd: int, start: int, to_fd: int, position: int, size: int) -> int
     return len(data)
 
 
-def _make_folders(folder: Path, below: Path) -> list[Path]:
+def _make_folders(folder: str, below: str) -> list[str]:
     """Make the missing folders between `below` and `folder`; return those that were made."""
-    made = []
-    for parent in [*reversed(folder.relative_to(below).parents[:-1]), folder.relative_to(below)]:
-        path = below / parent
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            made.append(path)
-    return made
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return []
+    except FileNotFoundError:
+        parent = os.path.dirname(folder)
+        if parent == below:
+            raise
+        return [*_make_folders(parent, below), *_make_folders(folder, below)]
+    return [folder]

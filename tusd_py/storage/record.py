@@ -19,6 +19,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no header field can hold (RFC 9110, 5.5), so that no client sent it."""
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
+
 class TornRecord(ValueError):
     """Not a record: empty, cut, or somebody else's file."""
 
@@ -53,7 +56,7 @@ def encode(upload: Upload, **backing: Mapping[str, object]) -> bytes:
         fields["completion"] = {"at": upload.completion.at.isoformat()}
     if upload.ending is not None:
         fields["ending"] = {"at": upload.ending.at.isoformat(), "why": upload.ending.why.value}
-    return json.dumps(fields | backing, separators=(",", ":")).encode()
+    return _JSON.encode(fields | backing).encode()
 
 
 def decode(data: bytes, backing: Callable[[Mapping[str, object]], object] | None = None) -> Upload:

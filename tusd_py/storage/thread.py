@@ -1,14 +1,13 @@
 """Blocking calls in threads, their errors in our words: the border to the operating system."""
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from tusd_py.errors import UploadNotFound, from_os
+from tusd_py.storage.pool import Answer, Pool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,9 +29,9 @@ class Threads:
     """Pools, so that no large file keeps the small calls waiting, nor one user the others."""
 
     def __init__(self) -> None:
-        self._short = ThreadPoolExecutor(SHORT, thread_name_prefix="disk")
-        self._long = ThreadPoolExecutor(LONG, thread_name_prefix="disk-long")
-        self._scan = ThreadPoolExecutor(SCAN, thread_name_prefix="disk-scan")
+        self._short = Pool(SHORT, "disk")
+        self._long = Pool(LONG, "disk-long", width=LONG)
+        self._scan = Pool(SCAN, "disk-scan", width=SCAN)
         self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -41,7 +40,7 @@ class Threads:
         Ends only when the call has ended, however often it is cancelled: no thread ever uses a
         closed descriptor, and no lock is let go while a thread writes.
         """
-        return await _ended(self._short, functools.partial(call, *args, **kwargs))
+        return await _ended(self._short.ask(functools.partial(call, *args, **kwargs)))
 
     async def run_long(
         self, owner: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -51,23 +50,16 @@ class Threads:
         if share is None:
             share = self._shares[owner] = asyncio.Semaphore(SHARE)
         async with share:
-            return await _ended(self._long, functools.partial(call, *args, **kwargs))
+            return await _ended(self._long.ask(functools.partial(call, *args, **kwargs)))
 
     async def run_scan(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `run`, for a call that looks at all the files of a user."""
-        return await _ended(self._scan, functools.partial(call, *args, **kwargs))
+        return await _ended(self._scan.ask(functools.partial(call, *args, **kwargs)))
 
 
-async def _ended(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    running = asyncio.get_running_loop().run_in_executor(pool, call)
+async def _ended(answer: Answer[T]) -> T:
     try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        running.exception()
-        raise
+        return await answer
     except FileNotFoundError as error:
         raise UploadNotFound from error
     except OSError as error:

@@ -10,6 +10,7 @@ from multidict import CIMultiDictProxy
 
 from tusd_py.errors import Unauthorized
 from tusd_py.names import is_segment
+from tusd_py.web.known_tokens import KnownTokens
 
 LEEWAY = 30
 """Seconds by which the clocks of the main service and of this server may differ."""
@@ -31,7 +32,13 @@ class Authenticator:
     """Verifies RS256 tokens with one public key. Nothing in a token's header is ever followed."""
 
     def __init__(
-        self, *, public_key: str, issuer: str, audience: str, user_id_claim: str | None
+        self,
+        *,
+        public_key: str,
+        issuer: str,
+        audience: str,
+        user_id_claim: str | None,
+        known: KnownTokens | None = None,
     ) -> None:
         key = load_pem_public_key(public_key.encode())
         assert isinstance(key, RSAPublicKey)
@@ -39,6 +46,7 @@ class Authenticator:
         self._issuer = issuer
         self._audience = audience
         self._claims = (user_id_claim,) if user_id_claim else ("user_id", "sub")
+        self._known = KnownTokens() if known is None else known
 
     def owner(self, headers: CIMultiDictProxy[str]) -> str:
         """The user id of the token in `Authorization`, as a path segment.
@@ -48,10 +56,15 @@ class Authenticator:
         lines = headers.getall("Authorization", [])
         if len(lines) != 1:
             raise Unauthorized("Send one header: Authorization: Bearer <token>.")
-        match = _BEARER.fullmatch(lines[0])
-        if match is None:
-            raise Unauthorized("Send the token as: Authorization: Bearer <token>.")
-        return self._user_id(self._verified(match[1]))
+        owner = self._known.owner(lines[0])
+        if owner is None:
+            match = _BEARER.fullmatch(lines[0])
+            if match is None:
+                raise Unauthorized("Send the token as: Authorization: Bearer <token>.")
+            claims = self._verified(match[1])
+            owner = self._user_id(claims)
+            self._known.note(lines[0], owner, until=_expiry(claims) + LEEWAY)
+        return owner
 
     def _verified(self, token: str) -> Mapping[str, object]:
         try:
@@ -93,3 +106,10 @@ class Authenticator:
         if not is_segment(user_id):
             raise Unauthorized(f"The claim {claim} cannot be the name of a folder.")
         return user_id
+
+
+def _expiry(claims: Mapping[str, object]) -> int:
+    """`exp` of verified claims, in seconds since 1970."""
+    value = claims["exp"]
+    assert isinstance(value, int | float | str)  # nothing else passes `jwt.decode`
+    return int(value)

@@ -9,17 +9,20 @@ fail when they are gone).
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from tusd_py.web.body import BrokenFraming
+from tusd_py.web.burst import Burst
 from tusd_py.web.crowd import Crowd
 from tusd_py.web.last_word import HEADERS, Doorstep, last_word
+from tusd_py.web.pump import Pump
+from tusd_py.web.wire import wire_of
 
 RECEIVE_SIZE = 64 << 10
 """Bytes that are taken from a socket at once."""
@@ -33,6 +36,10 @@ _WHY = {
     400: "The head of the request is not valid HTTP, or a field of it is too long.",
     500: "The server failed; it has logged why.",
 }
+
+
+class BrokenFraming(web.RequestPayloadError):
+    """What is left in the content of a request whose chunked coding broke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,8 @@ class Connection(web.RequestHandler):
         doorstep: Doorstep,
         patience: Patience,
         met: Callable[[str], None],
+        pump: Pump,
+        direct: int | None,
         **kwargs: object,
     ) -> None:
         super().__init__(*args, keepalive_timeout=NEVER, **kwargs)  # type: ignore[arg-type]
@@ -63,20 +72,23 @@ class Connection(web.RequestHandler):
         self._doorstep = doorstep
         self._patience = patience
         self._met = met
+        self._pump = pump
+        self._direct = direct
+        self._burst: Burst | None = None
         self._deadline: float | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_head_due = True
+        self._is_answering = False
         self._has_part_of_head = False
         self._body: StreamReader = EMPTY_PAYLOAD  # of the last request that came
         self._end = b""  # of what came
         self._has_ended = False
         self._line: asyncio.Transport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP
         """See aiohttp. asyncio would take four times as much at once: bytes that lie in memory, for
         every client that sends faster than is stored. And it would call an answer sent that lies
         in its buffer: then nobody would see that the client does not take it."""
-        assert isinstance(transport, asyncio.Transport)
         if self._crowd.is_full:
             self._met("max_connections")
         if not self._crowd.enter(self):
@@ -95,7 +107,7 @@ class Connection(web.RequestHandler):
         self._receive(data)
         if self._messages:
             self._crowd.begin(self)
-            self._deadline = None
+            self._deadline = self._deadline if self._is_answering else None
         elif is_between and data and not self._is_head_due:
             self._is_head_due = True
             self._allow(self._patience.head)
@@ -116,6 +128,7 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """See aiohttp; nothing more is read for an answer that was given."""
         self._crowd.leave(self)
+        self._end_burst()
         self._line = None
         self._body = EMPTY_PAYLOAD
         if self._alarm is not None:
@@ -124,6 +137,57 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         if lingering is not None:
             lingering.cancel()
+
+    def divert(self, request: web.BaseRequest) -> Burst | None:
+        """Take the rest of a body from the socket from now on, past aiohttp, which holds nothing of
+        it any more. None where that is not possible, or the rest is small.
+
+        When the burst ends aiohttp goes on: behind the body, or, if it was not taken whole, in the
+        middle of it, where it only looks for the end of the connection.
+        """
+        size, content = request.content_length, request.content
+        if self._direct is None or size is None or "Transfer-Encoding" in request.headers:
+            return None
+        if request is not self._current_request:
+            return None
+        rest = size - content.total_bytes
+        if not rest or rest < self._direct or self._upgraded or content.exception() is not None:
+            return None
+        wire = wire_of(request)
+        if wire is None or self.transport is None:
+            return None
+        self.transport.pause_reading()
+        self._end = b""
+        self._burst = Burst(wire, rest, self._pump, functools.partial(self._go_on, content))
+        return self._burst
+
+    def _go_on(self, content: StreamReader) -> None:
+        """Let aiohttp read again."""
+        burst, self._burst = self._burst, None
+        if self.transport is None or self.transport.is_closing() or burst is None:
+            return
+        if burst.is_cut:
+            self.transport.close()
+            return
+        if burst.rest:
+            self.transport.resume_reading()
+            return
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+        content.feed_eof()
+
+    def _end_burst(self) -> None:
+        if self._burst is not None:
+            self._burst.end()
 
     async def _handle_request(
         self,
@@ -139,19 +203,25 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """See aiohttp; returns when the client has taken the answer, or took too long for it."""
+        if self._burst is not None:
+            if self._burst.rest:
+                resp.force_close()
+            self._burst.end()
         if self._crowd.is_leaving or (self._has_ended and not self._messages):
             resp.force_close()
         self._crowd.wait(self)
+        self._is_answering = True
+        self._allow(self._patience.answer)
         try:
-            async with asyncio.timeout(self._patience.answer):
-                finished = await super().finish_response(request, resp, start_time)
-                await request.writer.drain()
-        except TimeoutError:
-            self._met("body_timeout")
-            self.drop()
-            return resp, True
+            finished = await super().finish_response(request, resp, start_time)
+            await request.writer.drain()
         except ConnectionError:
             self.drop()
+            return resp, True
+        finally:
+            self._is_answering = False
+            self._deadline = None
+        if self._line is None:
             return resp, True
         if self._messages:
             # aiohttp may have found it behind an upgrade only now
@@ -223,10 +293,15 @@ class Connection(web.RequestHandler):
 
     def _ring(self) -> None:
         self._alarm = None
-        if self._deadline is None or self.transport is None:
+        if self._deadline is None or self._line is None:
             return
         if self._loop.time() < self._deadline:
             self._alarm = self._loop.call_at(self._deadline, self._ring)
+        elif self._is_answering:
+            self._met("body_timeout")
+            self.drop()
+        elif self.transport is None:
+            return
         elif self._is_between_requests():
             self._give_up()
         else:

@@ -14,6 +14,7 @@ from tusd_py.interfaces import Content
 from tusd_py.representation import disposition, safe_media_type
 from tusd_py.upload import Upload
 from tusd_py.web.errors import RangeNotSatisfiable
+from tusd_py.web.outlet import outlet_of
 from tusd_py.web.tus_headers import http_date
 
 PIECE = 64 << 10
@@ -26,9 +27,15 @@ Opened = AbstractAsyncContextManager[tuple[Upload, Content]]
 
 
 async def send(
-    request: web.Request, opened: Opened, *, idle: float, met: Callable[[str], None]
+    request: web.Request,
+    opened: Opened,
+    *,
+    idle: float,
+    direct: int | None,
+    met: Callable[[str], None],
 ) -> web.StreamResponse:
-    """Answer a GET or HEAD with the bytes of a finished upload.
+    """Answer a GET or HEAD with the bytes of a finished upload. If they are at least `direct` they
+    go to the socket beside aiohttp, where that can be.
 
     The connection is cut when the client takes nothing for `idle` seconds, which `met` is told, or
     when the storage fails in the middle: a short answer must not look like a whole one.
@@ -58,10 +65,7 @@ async def send(
         await response.prepare(request)
         try:
             if request.method != "HEAD":
-                async for block in content.read(start, stop):
-                    for piece in _pieces(block):
-                        async with asyncio.timeout(idle):
-                            await response.write(piece)
+                await _transfer(request, response, content, start, stop, idle, direct)
             await response.write_eof()
         except TimeoutError as error:
             met("body_timeout")
@@ -69,6 +73,30 @@ async def send(
         except UploadError as error:
             raise _cut(request, upload, str(error)) from error
         return response
+
+
+async def _transfer(
+    request: web.Request,
+    response: web.StreamResponse,
+    content: Content,
+    start: int,
+    stop: int,
+    idle: float,
+    direct: int | None,
+) -> None:
+    outlet = None
+    if direct is not None and stop - start >= direct:
+        outlet = await outlet_of(request, idle=idle, least=PIECE)
+    if outlet is None:
+        async for block in content.read(start, stop):
+            for piece in _pieces(block):
+                async with asyncio.timeout(idle):
+                    await response.write(piece)
+        return
+    try:
+        await content.send(outlet, start, stop)
+    finally:
+        outlet.close()
 
 
 def _cut(request: web.Request, upload: Upload, why: str) -> ConnectionResetError:

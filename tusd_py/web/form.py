@@ -6,7 +6,7 @@ otherwise no byte of it is kept here.
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -17,19 +17,25 @@ import aiofiles.tempfile
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from tusd_py.accounts import Flight
+from tusd_py.block import PIECE, MemoryBlock
 from tusd_py.errors import (
     BadRequest,
     BodyStopped,
     UnsupportedMediaType,
     from_os,
 )
-from tusd_py.interfaces import Body
+from tusd_py.interfaces import Block, Body, Hasher
 from tusd_py.upload import require_within
 
 MAX_FIELD = 1024
 """Longest text field in bytes."""
 
 MAX_PARTS = 16
+
+MANY = 3 * PIECE
+"""With so many bytes to come there are two pieces of the chunk among them, in any form that has a
+reason to be sent: what the chunk may have is compared with that before they are taken."""
+
 _READ = 1 << 20
 _BOUNDARY = re.compile(
     r"""multipart/form-data\s*;[^\x00]*?boundary=(?:"([\x20\x21\x23-\x7e]{1,200})"|([!#-:<-~]{1,200}))""",
@@ -146,6 +152,31 @@ class _Form:
             if isinstance(event, MultipartSegment):
                 await self._begin_part(event)
 
+    async def arrive(self, pause: float | None, hashers: Sequence[Hasher]) -> Block | None:
+        """The next bytes of the chunk; see `Body.arrive`. While many are to come, who stores them
+        looks for its end."""
+        if not self._events and not self._is_chunk_over:
+            block = await self._body.arrive(pause)
+            if block is None:
+                return None
+            if block.most >= MANY:
+                return _FormBlock(self, block, hashers)
+            self._parse(block.take(), is_end=not block.most)
+        data = await self.block(pause)
+        return None if data is None else MemoryBlock(data, hashers)
+
+    def pieces(self, block: Block) -> Iterator[bytes]:
+        """The bytes of the chunk among those of a block, up to twice `PIECE`."""
+        size = 0
+        while size < PIECE and (data := block.take()):
+            size += len(data)
+            self._parse(data, is_end=False)
+            while self._events and isinstance(event := self._events[0], bytes):
+                self._events.popleft()
+                yield event
+            if self._events:
+                return
+
     async def block(self, pause: float | None = None) -> bytes | None:
         """The next bytes of the chunk; `b""` once the whole form was read; None: see `Body`."""
         while not self._is_chunk_over:
@@ -191,19 +222,44 @@ class _Form:
             block = await self._body.read(pause)
             if block is None:
                 return _Mark.PAUSE
-            with _as_bad_request():
-                if not block:
-                    self._parser.close()
-                    self._events.append(_Mark.FORM_END)
-                for event in self._parser.parse(block) if block else ():
-                    match event:
-                        case None:
-                            self._events.append(_Mark.PART_END)
-                        case MultipartSegment():
-                            self._events.append(event)
-                        case _:
-                            self._events.append(bytes(event))
+            self._parse(block, is_end=not block)
         return self._events.popleft()
+
+    def _parse(self, data: bytes, *, is_end: bool) -> None:
+        with _as_bad_request():
+            if is_end:
+                self._parser.close()
+                self._events.append(_Mark.FORM_END)
+            for event in self._parser.parse(data) if data else ():
+                match event:
+                    case None:
+                        self._events.append(_Mark.PART_END)
+                    case MultipartSegment():
+                        self._events.append(event)
+                    case _:
+                        self._events.append(bytes(event))
+
+
+class _FormBlock:
+    """See `Block`: bytes of the chunk, looked for when they are taken."""
+
+    def __init__(self, form: _Form, block: Block, hashers: Sequence[Hasher]) -> None:
+        self._form = form
+        self._block = block
+        self._hashers = hashers
+
+    @property
+    def most(self) -> int:
+        return 2 * PIECE
+
+    def into(self, fd: int, position: int) -> int:
+        size = 0
+        for piece in self._form.pieces(self._block):
+            size += MemoryBlock(piece, self._hashers).into(fd, position + size)
+        return size
+
+    def take(self) -> bytes:
+        return MemoryBlock(b"".join(self._form.pieces(self._block)), self._hashers).take()
 
 
 class _FormBody:
@@ -222,6 +278,13 @@ class _FormBody:
         if self._is_stopped:
             raise BodyStopped
         return await self._form.block(pause)
+
+    async def arrive(
+        self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
+    ) -> Block | None:
+        if self._is_stopped:
+            raise BodyStopped
+        return await self._form.arrive(pause, hashers)
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -250,6 +313,11 @@ class _SpooledBody:
             raise from_os(error) from error
         self._flight.land(len(block))
         return block
+
+    async def arrive(
+        self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
+    ) -> Block | None:
+        return MemoryBlock(await self.read(pause) or b"", hashers)
 
     def stop(self) -> None:
         self._is_stopped = True

@@ -24,7 +24,8 @@ class PublicAddress:
         """The absolute URL of `path`; `path` alone when no host is known."""
         if self._public_url is not None:
             return self._public_url + path
-        said = self._forwarded(request) if self._is_trusted(request.remote) else {}
+        is_trusted = self._trusted and self._is_trusted(request.remote)
+        said = self._forwarded(request) if is_trusted else {}
         scheme = said.get("proto", "").lower()
         host = said.get("host", "") or request.headers.get("Host", "")
         if _HOST.fullmatch(host) is None:

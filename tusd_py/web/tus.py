@@ -45,7 +45,8 @@ _EXPIRES: web.RequestKey[str] = web.RequestKey("expires", str)
 
 class TusFace:
     """Serves everything under `base`, which has a slash at both ends. `idle` in seconds, `rate` in
-    bytes a second; `met` is told which limit ended a download."""
+    bytes a second; from `direct` bytes on a download goes past aiohttp; `met` is told which limit
+    ended one."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class TusFace:
         base: str,
         idle: float,
         rate: int,
+        direct: int | None,
         share: Share,
         met: Callable[[str], None],
     ) -> None:
@@ -65,6 +67,7 @@ class TusFace:
         self._base = base
         self._idle = idle
         self._rate = rate
+        self._direct = direct
         self._share = share
         self._met = met
         self._finding: set[asyncio.Task[Upload | UploadError]] = set()
@@ -125,7 +128,9 @@ class TusFace:
         return web.Response(status=200, headers=headers)
 
     async def _create(self, request: web.Request, owner: str) -> web.Response:
-        concat = tus_headers.concat(request.headers, self._address.urls(request, self._base))
+        is_concat = "Upload-Concat" in request.headers
+        bases = self._address.urls(request, self._base) if is_concat else ()
+        concat = tus_headers.concat(request.headers, bases)
         metadata = tus_headers.metadata(request.headers, self._service.limits.max_metadata)
         checksum = tus_headers.checksum(request.headers)
         has_bytes = tus_headers.is_append_body(request.headers)
@@ -191,7 +196,7 @@ class TusFace:
 
         if url is None:
             content = self._service.open(owner, upload_id)
-            return await send(request, content, idle=self._idle, met=self._met)
+            return await send(request, content, idle=self._idle, direct=self._direct, met=self._met)
         headers = {"Location": url, "Cache-Control": "private, no-store"}
         return web.Response(status=302, headers=headers)
 

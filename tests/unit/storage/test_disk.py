@@ -73,21 +73,22 @@ def test_a_missing_folder_is_told(tmp_path: Path) -> None:
         disk.replace(tmp_path / "nowhere" / "a", b"x", durable=False)
 
 
-# --- write_all
+def test_a_file_that_was_taken_for_a_dead_ones_is_made_again(
+    tmp_path: Path, faulty: FaultyOs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeper of a process whose clock jumped may remove it before it has its name."""
+    rename = faulty.rename
 
+    def too_late(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+        monkeypatch.setattr(faulty, "rename", rename)
+        os.unlink(source)
+        rename(source, target)
 
-def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that takes three bytes at a time gets them all."""
-    faulty = faulty_os(monkeypatch)
-    monkeypatch.setattr(
-        faulty, "pwrite", lambda fd, data, position: os.pwrite(fd, data[:3], position)
-    )
-    path = tmp_path / "a"
-    path.write_bytes(b"0123456789")
-    with path.open("r+b") as file:
-        disk.write_all(file.fileno(), b"abcdefgh", 1)
+    monkeypatch.setattr(faulty, "rename", too_late)
+    disk.replace(tmp_path / "a.info", b"whole", durable=False)
 
-    assert path.read_bytes() == b"0abcdefgh9"
+    assert (tmp_path / "a.info").read_bytes() == b"whole"
+    assert names(tmp_path) == ["a.info"]
 
 
 # --- copy

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import threading
 
@@ -106,4 +107,42 @@ async def test_a_cancelled_call_is_waited_for() -> None:
 
     assert not done
     assert task.cancelled()
+    assert ended == [True]
+
+
+async def test_a_cancelled_call_that_fails_is_no_news() -> None:
+    """Nobody waits for its error any more: the task is cancelled, and nothing is logged."""
+    may_end = threading.Event()
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+
+    def fail() -> None:
+        may_end.wait(5)
+        raise OSError(errno.EIO, "gone")
+
+    task = asyncio.create_task(Threads().run(fail))
+    await asyncio.sleep(0)
+    task.cancel()
+    may_end.set()
+    await asyncio.wait([task])
+    is_cancelled = task.cancelled()
+    del task
+    gc.collect()
+
+    assert is_cancelled
+    assert told == []
+
+
+async def test_a_timeout_ends_with_the_call() -> None:
+    """Whoever waits for a while only is told so, but not before the call has ended."""
+    ended = []
+
+    def work() -> None:
+        threading.Event().wait(0.1)
+        ended.append(True)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await Threads().run(work)
+
     assert ended == [True]

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 
 import jwt
 import pytest
@@ -13,6 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tests.tokens import AUDIENCE, ISSUER, PRIVATE_KEY, PUBLIC_PEM, claims, new_key, sign
 from tusd_py.errors import Unauthorized
 from tusd_py.web.auth import LEEWAY, Authenticator
+from tusd_py.web.known_tokens import KnownTokens
 
 RS256 = {"alg": "RS256", "typ": "JWT"}
 AUTHENTICATOR = Authenticator(
@@ -328,3 +330,67 @@ def test_tokens_of_other_key_types_are_refused() -> None:
 
     with pytest.raises(Unauthorized):
         owner(jwt.encode(claims(), key, algorithm="ES256"))
+
+
+# --- tokens that come again
+
+
+def knowing(clock: Callable[[], float] = time.time) -> tuple[Authenticator, KnownTokens]:
+    """An authenticator, and what it knows."""
+    known = KnownTokens(clock=clock)
+    authenticator = Authenticator(
+        public_key=PUBLIC_PEM, issuer=ISSUER, audience=AUDIENCE, user_id_claim=None, known=known
+    )
+    return authenticator, known
+
+
+def test_a_token_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came before is not verified again; another token is."""
+    authenticator, _ = knowing()
+    token, other = sign(claims(user_id="42")), sign(claims(user_id="43"))
+    verified = [authenticator.owner(headers(f"Bearer {token}"))]
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise jwt.InvalidSignatureError
+
+    monkeypatch.setattr(jwt, "decode", refuse)
+    verified.append(authenticator.owner(headers(f"Bearer {token}")))
+
+    assert verified == ["42", "42"]
+    with pytest.raises(Unauthorized):
+        authenticator.owner(headers(f"Bearer {other}"))
+
+
+def test_a_token_is_known_until_it_expires() -> None:
+    """`exp` and the leeway hold for every request, not only for the first one."""
+    now = int(time.time())
+    moments = [float(now)]
+    authenticator, known = knowing(lambda: moments[-1])
+    line = f"Bearer {sign(claims(exp=now + 60))}"
+    authenticator.owner(headers(line))
+    owners = []
+    for later in (0, 59.9 + LEEWAY, 60.0 + LEEWAY):
+        moments.append(now + later)
+        owners.append(known.owner(line))
+
+    assert owners == ["42", "42", None]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        sign(claims(exp=int(time.time()) - LEEWAY - 1)),
+        sign(claims(aud="another")),
+        sign(claims(user_id="../42")),
+        sign(claims(), key=new_key()),
+    ],
+    ids=["expired", "another audience", "no folder", "another key"],
+)
+def test_a_refused_token_is_not_known(token: str) -> None:
+    """It is refused each time, and takes no room."""
+    authenticator, known = knowing()
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            authenticator.owner(headers(f"Bearer {token}"))
+
+    assert len(known) == 0

@@ -98,7 +98,8 @@ async def serving(root: Path, **overrides: str) -> AsyncIterator[Address]:
     app.router.add_get("/download", download)
 
     async def measured(_request: web.Request) -> web.Response:
-        return web.Response(body=app[METRICS_KEY].exposition()[0])
+        data, _ = await app[METRICS_KEY].exposition()
+        return web.Response(body=data)
 
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/metrics", measured)

@@ -1,6 +1,7 @@
 """GET of a finished upload: ranges, conditions, a safe name and a safe type."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from aiohttp.test_utils import TestClient
 from tests.core import NEW, USER, Core
 from tests.uploads import UPLOAD, completed
 from tusd_py.errors import StorageError, UploadError
-from tusd_py.interfaces import Content
+from tusd_py.interfaces import Content, Outlet
 from tusd_py.upload import Upload
 from tusd_py.web.download import send
 from tusd_py.web.errors import answering
@@ -45,9 +46,16 @@ class Served:
         return response, await response.read()
 
 
+@pytest.fixture(params=[1, None], ids=["beside aiohttp", "through aiohttp"])
+def direct(request: pytest.FixtureRequest) -> int | None:
+    """Which way the bytes take."""
+    param: int | None = request.param
+    return param
+
+
 @pytest.fixture
 async def make_served(
-    aiohttp_client: MakeClient,
+    aiohttp_client: MakeClient, direct: int | None
 ) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     """Serves one upload."""
 
@@ -56,7 +64,8 @@ async def make_served(
         upload = await core.finished(data, replace(NEW, content_type=content_type))
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await send(request, core.service.open(USER, upload.id), idle=5.0, met=print)
+            content = core.service.open(USER, upload.id)
+            return await send(request, content, idle=5.0, direct=direct, met=print)
 
         def refuse(_request: web.Request, error: UploadError, status: int) -> web.Response:
             return web.Response(status=status, text=str(error))
@@ -239,6 +248,11 @@ class Broken:
         yield bytes(1 << 20)
         raise StorageError("The disk cannot be read.")
 
+    async def send(self, outlet: Outlet, start: int, stop: int) -> None:
+        """See `Content.send`."""
+        os.write(outlet.fd, bytes(1000))
+        raise StorageError("The disk cannot be read.")
+
 
 class Endless:
     """See `Content`: more than any socket holds."""
@@ -250,6 +264,14 @@ class Endless:
         while True:
             yield bytes(1 << 20)
 
+    async def send(self, outlet: Outlet, start: int, stop: int) -> None:
+        """See `Content.send`."""
+        while True:
+            try:
+                os.write(outlet.fd, bytes(1 << 20))
+            except BlockingIOError:
+                await outlet.writable()
+
 
 @pytest.mark.parametrize(
     ("content", "expected"),
@@ -259,6 +281,7 @@ class Endless:
 async def test_a_short_answer_does_not_look_like_a_whole_one(
     content: Content,
     expected: list[str],
+    direct: int | None,
     aiohttp_client: MakeClient,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -272,7 +295,7 @@ async def test_a_short_answer_does_not_look_like_a_whole_one(
         yield upload, content
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await send(request, opened(), idle=0.2, met=met.append)
+        return await send(request, opened(), idle=0.2, direct=direct, met=met.append)
 
     app = web.Application()
     app.router.add_get("/", handle)

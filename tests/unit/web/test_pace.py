@@ -6,7 +6,7 @@ import pytest
 
 from tusd_py.errors import RateLimited
 from tusd_py.setting_types import Rate
-from tusd_py.web.pace import MANY, Pace
+from tusd_py.web.pace import MANY, OwnDebts, Pace
 
 
 @dataclass
@@ -102,8 +102,8 @@ def test_without_a_rate_nobody_is_refused() -> None:
 def test_users_who_may_ask_freely_are_forgotten() -> None:
     """Memory follows the users of the last seconds, not all there ever were; nobody who has to wait
     is forgotten."""
-    watch = Watch()
-    pace = Pace(Rate(count=1, seconds=60), clock=watch)
+    watch, debts = Watch(), OwnDebts()
+    pace = Pace(Rate(count=1, seconds=60), debts, clock=watch)
     assert asks(pace, "early") is None
     watch.time += 30
     assert asks(pace, "waits") is None
@@ -111,7 +111,7 @@ def test_users_who_may_ask_freely_are_forgotten() -> None:
     for number in range(MANY):
         pace.require(str(number))
 
-    known = pace.known
+    known = debts.known
     assert "early" not in known
     assert "waits" in known
     assert len(known) == MANY + 1

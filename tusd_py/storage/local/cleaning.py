@@ -61,7 +61,7 @@ class Cleaning:
                         quarantined += self._set_aside(path, why, before)
         for owner, upload_id in list(self._unreadable):
             if self._is_damaged(owner, upload_id):
-                path = self._paths.info_of(owner, upload_id)
+                path = Path(self._paths.info_of(owner, upload_id))
                 if self._set_aside(path, "a damaged record", before):
                     quarantined += 1
                     self._unreadable.discard((owner, upload_id))

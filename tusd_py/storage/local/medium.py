@@ -7,6 +7,9 @@ from pathlib import Path
 
 from tusd_py.upload import Upload, shrunk
 
+SOON = 4 << 20
+"""Up to so many bytes are on the medium soon: putting them there is no long call."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

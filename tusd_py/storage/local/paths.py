@@ -1,13 +1,11 @@
 """What lies where in the data folder of local storage."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from tusd_py.upload import Upload
 
 
-@dataclass(frozen=True, slots=True)
 class Paths:
     """uploads/{owner}/{id}.info           the record
     uploads/{owner}/{id}.data           the bytes, renamed to the finished file
@@ -15,46 +13,40 @@ class Paths:
     uploads/{owner}/{place}.place       the id of the upload whose file lies at a place
     final/{owner}/{file_id}/{filename}  finished files
     quarantine/                         what nobody here wrote, or what is damaged
+
+    `uploads` and `final` have a folder for each owner. What every request needs is text: to make a
+    `Path` takes longer than to open the file.
     """
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uploads = root / "uploads"
+        self.final = root / "final"
+        self.quarantine = root / "quarantine"
+        self._uploads = str(self.uploads)
+        self._final = str(self.final)
 
-    @property
-    def uploads(self) -> Path:
-        """A folder for each owner."""
-        return self.root / "uploads"
-
-    @property
-    def final(self) -> Path:
-        """A folder for each owner."""
-        return self.root / "final"
-
-    @property
-    def quarantine(self) -> Path:
-        """Made when it is needed; as `uploads` otherwise."""
-        return self.root / "quarantine"
-
-    def info_of(self, owner: str, upload_id: str) -> Path:
+    def info_of(self, owner: str, upload_id: str) -> str:
         """The record of an upload of which no more is known."""
-        return self.uploads / owner / f"{upload_id}.info"
+        return f"{self._uploads}/{owner}/{upload_id}.info"
 
-    def info(self, upload: Upload) -> Path:
+    def info(self, upload: Upload) -> str:
         """The record."""
         return self.info_of(upload.owner, upload.id)
 
-    def data(self, upload: Upload) -> Path:
+    def data(self, upload: Upload) -> str:
         """The bytes of an upload that is no file yet, or never becomes one."""
-        return self.uploads / upload.owner / f"{upload.id}.data"
+        return f"{self._uploads}/{upload.owner}/{upload.id}.data"
 
-    def chunks(self, upload: Upload) -> Path:
+    def chunks(self, upload: Upload) -> str:
         """The folder of chunks that wait; there is none while none waited."""
-        return self.uploads / upload.owner / f"{upload.id}.chunks"
+        return f"{self._uploads}/{upload.owner}/{upload.id}.chunks"
 
-    def claim(self, upload: Upload) -> Path:
+    def claim(self, upload: Upload) -> str:
         """Whose file lies at the place of an upload; a digest stands for the place."""
         digest = hashlib.blake2b(upload.place.encode(), digest_size=16).hexdigest()
-        return self.uploads / upload.owner / f"{digest}.place"
+        return f"{self._uploads}/{upload.owner}/{digest}.place"
 
-    def place(self, upload: Upload) -> Path:
+    def place(self, upload: Upload) -> str:
         """The finished file."""
-        return self.final / upload.owner / upload.file_id / upload.filename
+        return f"{self._final}/{upload.place}"

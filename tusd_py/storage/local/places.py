@@ -5,6 +5,8 @@ was opened before the claim is still the opener's is the opener's own. Behind th
 the uploads that it replaces, so that they end also when the server dies before it told them.
 """
 
+import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,13 +37,19 @@ def is_own(paths: Paths, upload: Upload) -> bool:
     return upload.is_file if held_by is None else held_by == upload.id
 
 
-def occupy(paths: Paths, upload: Upload, data: Path, replaced: Sequence[str]) -> None:
+def occupy(
+    paths: Paths,
+    upload: Upload,
+    data: str | None,
+    before: Sequence[str],
+    replaced: Sequence[str],
+) -> None:
     """Move the sealed bytes of an upload to its place, durably, over the file of those that are
-    `replaced`. May be called again.
+    `replaced`; `before` are the claimants so far. May be called again, without `data` when that
+    was moved.
 
     If that fails before the file is there, the claim is the earlier one again.
     """
-    before = claimants(paths, upload)
     is_claimed = before[:1] == [upload.id]
     if not is_claimed:
         try:
@@ -50,16 +58,17 @@ def occupy(paths: Paths, upload: Upload, data: Path, replaced: Sequence[str]) ->
             _restore(paths, upload, before)
             raise
     place = paths.place(upload)
-    if not data.exists():
-        if not is_claimed or not place.exists():
+    if data is None:
+        if not is_claimed or not os.path.exists(place):
             _restore(paths, upload, before)
             raise StorageError("Bytes of this upload were lost on the disk.")
-        disk.sync_folders(place.parent, below=paths.root)  # who moved it may not have come to that
+        # who moved it may not have come to that
+        disk.sync_folders(Path(place).parent, below=paths.root)
         return
     try:
         disk.move(data, place, below=paths.root)
     except (OSError, StorageError):
-        if data.exists():
+        if os.path.exists(data):
             _restore(paths, upload, before)
         raise
 
@@ -71,11 +80,11 @@ def vacate(paths: Paths, upload: Upload) -> None:
     """
     if not is_own(paths, upload):
         return
-    if not paths.data(upload).exists():
+    if not os.path.exists(paths.data(upload)):
         place = paths.place(upload)
-        place.unlink(missing_ok=True)
-        disk.prune(place.parent, below=paths.final)
-    paths.claim(upload).unlink(missing_ok=True)
+        disk.remove(place)
+        disk.prune(Path(place).parent, below=paths.final)
+    disk.remove(paths.claim(upload))
 
 
 def open_own(paths: Paths, upload: Upload) -> int:
@@ -89,11 +98,16 @@ def open_own(paths: Paths, upload: Upload) -> int:
 
 def _write(paths: Paths, upload: Upload, ids: Sequence[str], *, durable: bool) -> None:
     """A claim that is lost speaks for who finished; one that names another must not come back."""
-    disk.replace(paths.claim(upload), " ".join(ids).encode(), durable=durable)
+    data = " ".join(ids).encode()
+    if len(ids) == 1:
+        with contextlib.suppress(FileExistsError):
+            disk.make(paths.claim(upload), data, durable=durable)
+            return
+    disk.replace(paths.claim(upload), data, durable=durable)
 
 
 def _restore(paths: Paths, upload: Upload, before: Sequence[str]) -> None:
     if before:
         _write(paths, upload, before, durable=False)
     else:
-        paths.claim(upload).unlink(missing_ok=True)
+        disk.remove(paths.claim(upload))

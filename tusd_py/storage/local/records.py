@@ -11,6 +11,9 @@ from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
 from tusd_py.upload import Upload
 
+MOST, LARGEST = 1024, 2048
+"""So many records that were written lately are known, if they have at most so many bytes."""
+
 
 class ForeignRecord(TornRecord):
     """A record that lies where another's should."""
@@ -24,6 +27,7 @@ class LocalRecords:
         self.boot = boot
         self.is_strict = is_strict
         self._paths = paths
+        self._written: dict[bytes, Upload] = {}
 
     def create(self, upload: Upload) -> Upload:
         """The first record of an upload."""
@@ -39,7 +43,8 @@ class LocalRecords:
 
         When its completion cannot be put there the record is as before.
         """
-        written = replace(upload, backing=Medium(boot=self.boot, synced=synced))
+        backing = Medium(boot=self.boot, synced=synced)
+        written = upload if upload.backing == backing else replace(upload, backing=backing)
         is_durable = self.is_strict or upload.completion is not None
         try:
             self._replace(written, is_durable=is_durable)
@@ -63,7 +68,7 @@ class LocalRecords:
             data = disk.read(self._paths.info_of(owner, upload_id))
         except disk.NotAFile as error:
             raise TornRecord("not a file") from error
-        upload = decode(data, medium.noted)
+        upload = self._written.get(data) or decode(data, medium.noted)
         if upload.owner != owner or upload.id != upload_id:
             raise ForeignRecord("the record of another upload")
         return upload
@@ -72,3 +77,12 @@ class LocalRecords:
         assert isinstance(upload.backing, Medium)
         data = encode(upload, medium=medium.fields(upload.backing))
         disk.replace(self._paths.info(upload), data, durable=is_durable)
+        self._note(data, upload)
+
+    def _note(self, data: bytes, upload: Upload) -> None:
+        """A record that reads like this need not be parsed to know what it says."""
+        if upload.is_open and len(data) <= LARGEST:
+            self._written[data] = upload
+        if len(self._written) > MOST:
+            with contextlib.suppress(KeyError, RuntimeError):  # another thread was faster
+                del self._written[next(iter(self._written))]

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tusd_py.block import write_all
 from tusd_py.errors import StorageError
-from tusd_py.interfaces import ChunkWriter
+from tusd_py.interfaces import Block, ChunkWriter
 from tusd_py.storage import disk
 from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.thread import Threads
@@ -38,7 +39,7 @@ class Staging:
     @asynccontextmanager
     async def open(self, upload: Upload, index: int) -> AsyncIterator[ChunkWriter]:
         """Write a chunk beside the one of that index, which it replaces when it is whole."""
-        folder = self._paths.chunks(upload)
+        folder = Path(self._paths.chunks(upload))
         temporary = folder / f"{index}.{uuid.uuid4().hex}.tmp"
         fd = await self._threads.run(_open, temporary)
         try:
@@ -49,7 +50,7 @@ class Staging:
     def sizes(self, upload: Upload) -> dict[int, int]:
         """The chunks that wait: index -> size in bytes."""
         sizes: dict[int, int] = {}
-        folder = self._paths.chunks(upload)
+        folder = Path(self._paths.chunks(upload))
         if not disk.is_folder(folder):
             return sizes
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
@@ -80,7 +81,7 @@ class Staging:
     def open_to_read(self, upload: Upload, index: int) -> tuple[int, Chunk]:
         """A descriptor of a chunk that waits, and what it is. It may be replaced meanwhile: this is
         one version. Raises `FileNotFoundError` when it does not wait."""
-        folder = self._paths.chunks(upload)
+        folder = Path(self._paths.chunks(upload))
         first, second = self._names(index)
         try:
             fd = disk.open_to_read(folder / first)
@@ -96,7 +97,7 @@ class Staging:
     def forget(self, upload: Upload, index: int) -> None:
         """Remove a chunk that waited, if it did."""
         for name in self._names(index):
-            (self._paths.chunks(upload) / name).unlink(missing_ok=True)
+            disk.remove(f"{self._paths.chunks(upload)}/{name}")
 
     def _names(self, index: int) -> tuple[str, str]:
         """The name that a chunk is given now, and that of the other DURABILITY."""
@@ -121,14 +122,15 @@ class _LocalChunkWriter:
         self._index = index
         self._position = 0
 
-    async def write(self, block: bytes) -> None:
-        await self._threads.run(disk.write_all, self._fd, block, self._position)
-        self._position += len(block)
+    async def write(self, block: Block) -> int:
+        size = await self._threads.run(block.into, self._fd, self._position)
+        self._position += size
+        return size
 
     async def commit(self, chunk: Chunk) -> None:
         if chunk.digest is None or len(chunk.digest) != DIGEST_SIZE:
             raise StorageError("A chunk that waits needs its digest.")
-        await self._threads.run(disk.write_all, self._fd, chunk.digest, self._position)
+        await self._threads.run(write_all, self._fd, chunk.digest, self._position)
         await self._threads.run(self._staging.keep, self._fd, self._temporary, self._index)
 
 

@@ -5,9 +5,10 @@ What lies where: storage/local/paths.py.
 
 import contextlib
 import logging
+import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from xxhash import xxh3_128
@@ -29,9 +30,6 @@ from tusd_py.storage.record import TornRecord
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
 from tusd_py.usage import Usage
-
-SMALL = 4 << 20
-"""Up to so many bytes a file is put on the medium soon."""
 
 STALE_SECONDS = 3600.0
 
@@ -71,8 +69,7 @@ class LocalStorage:
         """See `Storage.create`."""
         if upload.length is not None and upload.length > LARGEST:
             raise TooLarge("No file can be so large; send smaller ones.")
-        await self._threads.run(self._space.require, upload.length or 0)
-        return await self._threads.run(self._records.create, upload)
+        return await self._threads.run(self._create, upload)
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn.
@@ -95,19 +92,13 @@ class LocalStorage:
         """See `Storage.save`. Completions are on the medium when this returns."""
         return await self._threads.run(self._records.write, upload, synced=medium.synced(upload))
 
-    @asynccontextmanager
-    async def writer(self, upload: Upload, *, atomic: bool) -> AsyncIterator[Writer]:
+    def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
         """See `Storage.writer`. Nothing differs for an `atomic` one on disk."""
-        async with open_writer(
-            self._threads, self._paths, self._records, self._staging, upload
-        ) as writer:
-            yield writer
+        return open_writer(self._threads, self._paths, self._records, self._staging, upload)
 
-    @asynccontextmanager
-    async def stage(self, upload: Upload, index: int) -> AsyncIterator[ChunkWriter]:
+    def stage(self, upload: Upload, index: int) -> AbstractAsyncContextManager[ChunkWriter]:
         """See `Storage.stage`."""
-        async with self._staging.open(upload, index) as writer:
-            yield writer
+        return self._staging.open(upload, index)
 
     async def staged(self, upload: Upload) -> dict[int, int]:
         """See `Storage.staged`."""
@@ -117,20 +108,15 @@ class LocalStorage:
         """See `Storage.unstage`."""
         await self._threads.run(self._staging.forget, upload, index)
 
-    async def others_at_place(self, upload: Upload) -> list[Upload]:
-        """See `Storage.others_at_place`."""
-        return await self._threads.run(self._others_at_place, upload)
-
-    async def assemble(self, upload: Upload) -> None:
+    async def assemble(self, upload: Upload) -> list[Upload]:
         """See `Storage.assemble`: a rename."""
-        if upload.offset <= SMALL:
-            await self._threads.run(self._assemble, upload)
-        else:
-            await self._threads.run_long(upload.owner, self._assemble, upload)
+        if upload.offset <= medium.SOON:
+            return await self._threads.run(self._assemble, upload)
+        return await self._threads.run_long(upload.owner, self._assemble, upload)
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`: a path."""
-        return str(self._paths.place(upload))
+        return self._paths.place(upload)
 
     async def download_url(self, upload: Upload) -> None:
         """See `Storage.download_url`: there is none."""
@@ -168,7 +154,7 @@ class LocalStorage:
     async def forget(self, upload: Upload) -> None:
         """See `Storage.forget`."""
         await self._threads.run(self._delete, upload)
-        await self._threads.run(self._paths.info(upload).unlink, missing_ok=True)
+        await self._threads.run(disk.remove, self._paths.info(upload))
         await self._threads.run(
             disk.prune, self._paths.uploads / upload.owner, below=self._paths.uploads
         )
@@ -199,6 +185,10 @@ class LocalStorage:
     async def clean(self) -> Cleaned:
         """See `Storage.clean`: what nobody wrote to for an hour."""
         return await self._threads.run_scan(self._cleaning.run, time.time() - STALE_SECONDS)
+
+    def _create(self, upload: Upload) -> Upload:
+        self._space.require(upload.length or 0)
+        return self._records.create(upload)
 
     def _load(self, owner: str, upload_id: str) -> Upload:
         try:
@@ -232,42 +222,52 @@ class LocalStorage:
         return disk.open_to_read(self._paths.data(upload))
 
     def _has_file(self, upload: Upload) -> bool:
-        return self._paths.place(upload).is_file() and places.is_own(self._paths, upload)
+        return os.path.isfile(self._paths.place(upload)) and places.is_own(self._paths, upload)
 
-    def _others_at_place(self, upload: Upload) -> list[Upload]:
+    def _assemble(self, upload: Upload) -> list[Upload]:
+        data = self._paths.data(upload)
+        if upload.is_partial:
+            if not self._seal(upload, may_create=not upload.offset):
+                raise StorageError("Bytes of this upload were lost on the disk.")
+            disk.sync_folder(self._paths.uploads / upload.owner)
+            others = []
+        else:
+            claimants = places.claimants(self._paths, upload)
+            others = self._others(upload, claimants) if claimants else []
+            is_first = claimants[:1] != [upload.id]
+            is_moved = not self._seal(upload, may_create=is_first and not upload.offset)
+            replaced = [other.id for other in others]
+            source = None if is_moved else data
+            places.occupy(self._paths, upload, source, claimants, replaced)
+        disk.remove_files(self._paths.chunks(upload))
+        return others
+
+    def _others(self, upload: Upload, claimants: Sequence[str]) -> list[Upload]:
+        """The claimants of the place of an upload that did not end yet. Raises `UploadGone` when it
+        did itself; while nobody claims its place nobody replaced it."""
+        if self._records.read(upload.owner, upload.id).ending is not None:
+            raise UploadGone("Another upload replaced this one; create a new one.")
         others = []
-        for upload_id in places.claimants(self._paths, upload):
+        for upload_id in claimants:
             with contextlib.suppress(FileNotFoundError, TornRecord, StorageError):
                 other = self._records.read(upload.owner, upload_id)
                 if other.ending is None and other.place == upload.place and other.id != upload.id:
                     others.append(other)
         return others
 
-    def _assemble(self, upload: Upload) -> None:
-        data = self._paths.data(upload)
-        if upload.is_partial:
-            self._seal(upload, may_create=not upload.offset)
-            disk.sync_folder(data.parent)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                self._seal(upload, may_create=self._is_missing_and_empty(upload))
-            replaced = [other.id for other in self._others_at_place(upload)]
-            places.occupy(self._paths, upload, data, replaced)
-        disk.remove_files(self._paths.chunks(upload))
-
-    def _seal(self, upload: Upload, *, may_create: bool) -> None:
+    def _seal(self, upload: Upload, *, may_create: bool) -> bool:
+        """Put the bytes on the medium; False when they are not there."""
         try:
             disk.seal(self._paths.data(upload), upload.offset, may_create=may_create)
         except disk.NotSynced:
             self._records.go_back(upload)
             raise
-
-    def _is_missing_and_empty(self, upload: Upload) -> bool:
-        """Whether the file of an empty upload was never made."""
-        return upload.offset == 0 and places.holder(self._paths, upload) != upload.id
+        except FileNotFoundError:
+            return False
+        return True
 
     def _delete(self, upload: Upload) -> None:
         if upload.is_full and not upload.is_partial:
             places.vacate(self._paths, upload)  # first: it looks whether the bytes were moved
-        self._paths.data(upload).unlink(missing_ok=True)
+        disk.remove(self._paths.data(upload))
         disk.remove_files(self._paths.chunks(upload))

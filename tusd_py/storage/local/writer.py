@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import functools
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from tusd_py.block import write_all
 from tusd_py.errors import StorageError, UploadError
-from tusd_py.interfaces import Writer
+from tusd_py.interfaces import Block, Writer
 from tusd_py.storage import disk
 from tusd_py.storage.local import medium
 from tusd_py.storage.local.paths import Paths
@@ -21,9 +22,14 @@ from tusd_py.upload import Chunk, Upload
 PIECE = 16 << 20
 """So much is copied at a time: then others have their turn."""
 
+HELD = 128 << 10
+"""Up to so many bytes wait in memory for their record: one call stores both."""
+
 SYNC_BYTES = 64 << 20
-"""Without DURABILITY=strict, too, what was received is put on the medium when it is so much: so a
-power failure costs no more of a long upload, and its completion has less to wait for."""
+SYNC_SECONDS = 3.0
+"""Without DURABILITY=strict, too, what was received is put on the medium when it is so much: by the
+next append, and by one that runs so long while it goes on, every so many seconds. So a power
+failure costs a large upload little. A fast append is not slowed down to the speed of the medium."""
 
 
 @asynccontextmanager
@@ -31,8 +37,7 @@ async def open_writer(
     threads: Threads, paths: Paths, records: LocalRecords, staging: Staging, upload: Upload
 ) -> AsyncIterator[Writer]:
     """Append to an upload; what is not committed at the end is cut off."""
-    fd = await threads.run(_open_data, paths.data(upload), upload.offset)
-    writer = _LocalWriter(threads, paths, records, staging, fd, upload)
+    writer = _LocalWriter(threads, paths, records, staging, upload)
     try:
         yield writer
     finally:
@@ -40,7 +45,8 @@ async def open_writer(
 
 
 class _LocalWriter:
-    """See `Writer`."""
+    """See `Writer`. A few bytes wait in memory for the commit, which stores them and their record
+    in one call. The file is open from the first bytes that do not wait."""
 
     def __init__(
         self,
@@ -48,24 +54,33 @@ class _LocalWriter:
         paths: Paths,
         records: LocalRecords,
         staging: Staging,
-        fd: int,
         upload: Upload,
     ) -> None:
         self._threads = threads
         self._paths = paths
         self._records = records
         self._staging = staging
-        self._fd = fd
+        self._fd: int | None = None
+        self._held: list[bytes] = []
+        self._held_size = 0
         self._upload = upload
         self._position = upload.offset
         self._kept = upload.offset
         self._synced = medium.synced(upload)
         self._syncing: asyncio.Task[int] | None = None
-        self._sync_bytes = 1 if records.is_strict else SYNC_BYTES
+        self._synced_at = time.monotonic()
+        self._is_behind = upload.offset - self._synced >= SYNC_BYTES
 
-    async def write(self, block: bytes) -> None:
-        await self._threads.run(disk.write_all, self._fd, block, self._position)
-        self._position += len(block)
+    async def write(self, block: Block) -> int:
+        if self._fd is None and self._held_size + block.most <= HELD:
+            data = block.take()
+            self._held.append(data)
+            self._held_size += len(data)
+            size = len(data)
+        else:
+            size = await self._threads.run(self._put_block, block)
+        self._position += size
+        return size
 
     async def absorb(self, source: Upload | int) -> Chunk:
         if isinstance(source, Upload) and not source.offset:
@@ -74,9 +89,7 @@ class _LocalWriter:
         try:
             for start in range(0, chunk.size, PIECE):
                 size = min(PIECE, chunk.size - start)
-                await self._threads.run_long(
-                    self._upload.owner, disk.copy, fd, start, self._fd, self._position, size
-                )
+                await self._threads.run_long(self._upload.owner, self._put_copy, fd, start, size)
                 self._position += size
         finally:
             await self._threads.run(disk.close, fd)
@@ -85,17 +98,17 @@ class _LocalWriter:
     async def commit(self, upload: Upload) -> Upload:
         if upload.offset != self._position:
             raise StorageError(f"{self._position} bytes were written, not {upload.offset}.")
+        await self._settle()
         if self._must_sync(upload):
-            await self._settle()
-            self._begin_sync()
+            await self._begin_sync()
             await self._settle()
         return await self._write_record(upload)
 
     async def checkpoint(self, grown: Callable[[int], Upload]) -> Upload:
         if self._syncing is not None and self._syncing.done():
             await self._settle()
-        if self._syncing is None and self._position - self._synced >= self._sync_bytes:
-            self._begin_sync()
+        if self._syncing is None and self._may_sync():
+            await self._begin_sync()
         if not self._records.is_strict:
             return await self._write_record(grown(self._position - self._upload.offset))
         if self._synced > self._upload.offset:  # what a record says may be answered
@@ -107,20 +120,33 @@ class _LocalWriter:
         try:
             await self._settle()
         finally:
-            await self._threads.run(self._close)
+            if self._fd is not None:
+                await self._threads.run(self._close)
 
     def _must_sync(self, upload: Upload) -> bool:
         """Whether a commit waits for the medium. A full upload does so when it is assembled."""
         if self._records.is_strict:
             return self._position > self._synced
-        return not upload.is_full and self._position - self._synced >= SYNC_BYTES
+        return not upload.is_full and self._is_behind
 
-    def _begin_sync(self) -> None:
+    def _may_sync(self) -> bool:
+        """Whether a running append puts on the medium what came, while it goes on."""
+        size = self._position - self._synced
+        if self._records.is_strict:
+            return size > 0
+        return size >= SYNC_BYTES and time.monotonic() - self._synced_at >= SYNC_SECONDS
+
+    async def _begin_sync(self) -> None:
         """Put what was written so far on the medium, while more may be written."""
-        self._syncing = asyncio.create_task(self._sync(self._position))
+        fd = await self._threads.run(self._put_held)
+        self._synced_at = time.monotonic()
+        self._syncing = asyncio.create_task(self._sync(fd, self._position))
 
-    async def _sync(self, position: int) -> int:
-        await self._threads.run_long(self._upload.owner, disk.sync, self._fd)
+    async def _sync(self, fd: int, position: int) -> int:
+        if position - self._synced <= medium.SOON:
+            await self._threads.run(disk.sync, fd)
+        else:
+            await self._threads.run_long(self._upload.owner, disk.sync, fd)
         return position
 
     async def _settle(self) -> None:
@@ -137,22 +163,53 @@ class _LocalWriter:
 
     async def _write_record(self, upload: Upload) -> Upload:
         before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
-        write = functools.partial(self._records.write, synced=self._synced)
         try:
-            self._upload = await self._threads.run(write, upload)
+            self._upload = await self._threads.run(self._store, upload)
         except UploadError:
             self._kept = before
+            again = functools.partial(self._records.write, self._upload, synced=self._synced)
             with contextlib.suppress(UploadError):
-                await self._threads.run(write, self._upload)
+                await self._threads.run(again)
             raise
         return self._upload
 
+    def _store(self, upload: Upload) -> Upload:
+        """The bytes that wait, then the record that counts them."""
+        is_open = self._fd is not None
+        if self._held:
+            self._put_held()
+        stored = self._records.write(upload, synced=self._synced)
+        if not is_open and self._fd is not None:
+            fd, self._fd = self._fd, None  # nothing is to be cut off
+            os.close(fd)
+        return stored
+
+    def _put_held(self) -> int:
+        """Write the bytes that wait in memory; return the descriptor, open from now on."""
+        fd = self._opened()
+        write_all(fd, b"".join(self._held), self._position - self._held_size)
+        self._held, self._held_size = [], 0
+        return fd
+
+    def _put_block(self, block: Block) -> int:
+        return block.into(self._put_held(), self._position)
+
+    def _put_copy(self, fd: int, start: int, size: int) -> None:
+        disk.copy(fd, start, self._put_held(), self._position, size)
+
+    def _opened(self) -> int:
+        if self._fd is None:
+            self._fd = _open_data(self._paths.data(self._upload), self._upload.offset)
+        return self._fd
+
     def _close(self) -> None:
+        fd, self._fd = self._fd, None
+        assert fd is not None
         try:
-            if os.fstat(self._fd).st_size > self._kept:
-                os.ftruncate(self._fd, self._kept)
+            if os.fstat(fd).st_size > self._kept:
+                os.ftruncate(fd, self._kept)
         finally:
-            os.close(self._fd)
+            os.close(fd)
 
     def _open_source(self, source: Upload | int) -> tuple[int, Chunk]:
         if isinstance(source, int):
@@ -161,10 +218,12 @@ class _LocalWriter:
         return fd, Chunk(size=source.offset, digest=None)
 
 
-def _open_data(path: Path, offset: int) -> int:
+def _open_data(path: str, offset: int) -> int:
     """Open the bytes of an upload and cut off what was never committed."""
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if offset else os.O_CREAT)
-    fd = os.open(path, flags, 0o644)
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    if not offset:
+        return os.open(path, flags | os.O_CREAT | os.O_TRUNC, 0o644)
+    fd = os.open(path, flags)
     try:
         size = os.fstat(fd).st_size
         if size < offset:

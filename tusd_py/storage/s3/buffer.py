@@ -9,12 +9,16 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+from tusd_py.block import write_all
 from tusd_py.errors import StorageError
-from tusd_py.storage import disk
+from tusd_py.interfaces import Block
 from tusd_py.storage.thread import Threads
 
 SLAB = 256 << 10
 """Memory is taken, and bytes are given to the network, in pieces of this size."""
+
+LONG = 128 << 10
+"""More bytes than that are taken, and their digests computed, in a thread."""
 
 _SPILLED = ".spill"
 
@@ -111,6 +115,12 @@ class Buffer:
         """Bytes in all."""
         return self._size
 
+    async def taken(self, block: Block) -> bytes:
+        """The bytes of a block, by a thread if that may take long."""
+        if block.most <= LONG:
+            return block.take()
+        return await self._room.threads.run(block.take)
+
     async def write(self, block: bytes | memoryview) -> None:
         """Append all of it or nothing. Raises `NoSpace` or `StorageError` when it has to go to a
         file and cannot."""
@@ -121,7 +131,7 @@ class Buffer:
                 await self._spill()
             if rest and self._file is not None:
                 end = self._start + self._size
-                await self._room.threads.run(disk.write_all, self._file.fd, rest, end)
+                await self._room.threads.run(write_all, self._file.fd, rest, end)
                 self._size += len(rest)
         except BaseException:
             self._cut(before)
@@ -225,7 +235,7 @@ class Buffer:
         file = _File(await self._room.threads.run(self._room.make_file))
         try:
             for start in range(0, self._size, self._room.slab):
-                await self._room.threads.run(disk.write_all, file.fd, self._block(start), start)
+                await self._room.threads.run(write_all, file.fd, self._block(start), start)
         except BaseException:
             file.release()
             raise

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tusd_py.errors import StorageError, TooLarge, UploadNotFound
-from tusd_py.interfaces import ChunkWriter
+from tusd_py.interfaces import Block, ChunkWriter
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import Bucket, Described
 from tusd_py.storage.s3.buffer import Buffer, Sending
@@ -60,12 +60,14 @@ class _S3ChunkWriter:
         self._buffer = buffer
         self._key = key
 
-    async def write(self, block: bytes) -> None:
-        if self._buffer.size + len(block) > MAX_PUT:
+    async def write(self, block: Block) -> int:
+        data = await self._buffer.taken(block)
+        if self._buffer.size + len(data) > MAX_PUT:
             raise TooLarge(
                 f"A chunk before its turn has at most {MAX_PUT} bytes; send smaller ones."
             )
-        await self._buffer.write(block)
+        await self._buffer.write(data)
+        return len(data)
 
     async def commit(self, chunk: Chunk) -> None:
         if chunk.digest is None:

@@ -3,6 +3,7 @@
 What lies where: keys.py. What a record says of its bytes: note.py.
 """
 
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from xxhash import xxh3_128
 
-from tusd_py.errors import UploadNotFound
+from tusd_py.errors import UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
-from tusd_py.interfaces import ChunkWriter, Content, Writer
+from tusd_py.interfaces import ChunkWriter, Content, Outlet, Writer
 from tusd_py.representation import disposition, safe_media_type
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import Bucket, Found
@@ -98,8 +99,18 @@ class S3Storage:
         """See `Storage.unstage`."""
         await self._bucket.delete(keys.chunk(upload, index))
 
-    async def others_at_place(self, upload: Upload) -> list[Upload]:
-        """See `Storage.others_at_place`."""
+    async def assemble(self, upload: Upload) -> list[Upload]:
+        """See `Storage.assemble`."""
+        if upload.is_partial:
+            await self._objects.assemble(upload)
+            return []
+        if (await self._records.load(upload.owner, upload.id)).ending is not None:
+            raise UploadGone("Another upload replaced this one; create a new one.")
+        others = await self._others_at_place(upload)
+        await self._objects.assemble(upload)
+        return others
+
+    async def _others_at_place(self, upload: Upload) -> list[Upload]:
         holder = await self._objects.holder(upload)
         if holder is None or holder == upload.id or not is_upload_id(holder):
             return []
@@ -108,10 +119,6 @@ class S3Storage:
         except UploadNotFound:
             return []
         return [other] if other.ending is None and other.place == upload.place else []
-
-    async def assemble(self, upload: Upload) -> None:
-        """See `Storage.assemble`."""
-        await self._objects.assemble(upload)
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`: a URL."""
@@ -210,3 +217,12 @@ class _S3Content:
 
     def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         return self._objects.read(self._upload, self._found, start, stop)
+
+    async def send(self, outlet: Outlet, start: int, stop: int) -> None:
+        async for block in self.read(start, stop):
+            rest = memoryview(block)
+            while rest:
+                try:
+                    rest = rest[os.write(outlet.fd, rest) :]
+                except BlockingIOError:
+                    await outlet.writable()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from xxhash import xxh3_128
 
 from tusd_py.errors import StorageError, TooLarge, UploadError, UploadNotFound
+from tusd_py.interfaces import Block
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import SMALL
 from tusd_py.storage.s3.buffer import Buffer, Sending
@@ -85,9 +86,14 @@ class S3Writer:
         self._segments = note.segments
         self._require_parts_for(upload.length)
 
-    async def write(self, block: bytes) -> None:
-        """See `Writer.write`; raises `TooLarge` when the numbers of parts are used up, and takes
+    async def write(self, block: Block) -> int:
+        """See `Writer.write`; raises `TooLarge` when the numbers of parts are used up, and keeps
         nothing of the block then."""
+        data = await self._buffer.taken(block)
+        await self._write(data)
+        return len(data)
+
+    async def _write(self, block: bytes) -> None:
         await self._collect()
         self._require_parts_for(self._position + len(block))
         if self._digest is not None:
@@ -118,7 +124,7 @@ class S3Writer:
             else:
                 size = min(chunk.size - done, self._limit - self._filled)
                 async for block in self._bucket.get(key, done, done + size):
-                    await self.write(block)
+                    await self._write(block)
             done += size
         return chunk
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.uploads import BOOT, chunk, completed, fresh, grown
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import StorageError, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.storage.local.storage import LocalStorage
@@ -31,7 +32,7 @@ async def kept(storage: LocalStorage, data: bytes = b"hello") -> Upload:
     """An upload with bytes."""
     upload = await storage.create(fresh())
     async with storage.writer(upload, atomic=False) as writer:
-        await writer.write(data)
+        await writer.write(MemoryBlock(data))
         return await writer.commit(grown(upload, len(data)))
 
 
@@ -201,7 +202,7 @@ async def test_bytes_without_a_record_are_set_aside(storage: LocalStorage, tmp_p
     """A power failure may take a record; its bytes and its chunks are kept for the operator."""
     upload = await kept(storage)
     async with storage.stage(upload, 3) as writer:
-        await writer.write(b"later")
+        await writer.write(MemoryBlock(b"later"))
         await writer.commit(chunk(b"later"))
     info(tmp_path, upload).unlink()
     for name in ("data", "chunks"):
@@ -216,7 +217,7 @@ async def test_chunks_of_another_life_go(storage: LocalStorage, tmp_path: Path) 
     """What a power failure made worthless does not stay for ever; what counts does."""
     upload = await kept(storage)
     async with storage.stage(upload, 3) as writer:
-        await writer.write(b"later")
+        await writer.write(MemoryBlock(b"later"))
         await writer.commit(chunk(b"later"))
     folder = tmp_path / FOLDER / f"{upload.id}.chunks"
     (folder / "4-aaaaaaaaaaaa").touch()

@@ -1,6 +1,9 @@
 """LocalStorage: what is on the medium when, what a power failure leaves, what bad media cost."""
 
 import asyncio
+import os
+import threading
+import uuid
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 from tests.faulty_os import FaultyOs, faulty_os
 from tests.uploads import BOOT, LIFE, NOW, UPLOAD, chunk, completed, fresh
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage.local import writer
 from tusd_py.storage.local.storage import LocalStorage
@@ -44,6 +48,7 @@ async def strict(faulty: FaultyOs, tmp_path: Path) -> LocalStorage:
 def syncs_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long upload is one of a few bytes."""
     monkeypatch.setattr(writer, "SYNC_BYTES", SMALL)
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 0.0)
 
 
 async def opened(root: Path, faulty: FaultyOs, *, is_strict: bool = False) -> LocalStorage:
@@ -83,14 +88,14 @@ def grown(upload: Upload, size: int) -> Upload:
 async def append(storage: LocalStorage, upload: Upload, data: bytes) -> Upload:
     """The upload with more bytes."""
     async with storage.writer(upload, atomic=False) as writer:
-        await writer.write(data)
+        await writer.write(MemoryBlock(data))
         return await writer.commit(grown(upload, len(data)))
 
 
 async def stage(storage: LocalStorage, upload: Upload, index: int, data: bytes) -> None:
     """Let a chunk wait."""
     async with storage.stage(upload, index) as writer:
-        await writer.write(data)
+        await writer.write(MemoryBlock(data))
         await writer.commit(chunk(data))
 
 
@@ -114,10 +119,9 @@ async def test_a_completion_is_on_the_medium(storage: LocalStorage, faulty: Faul
     upload = await begun(storage, b"hello", length=5)
     faulty.calls.clear()
     await finish(storage, upload)
-    data, claimed, moved, *folders = faulty.calls
+    data, moved, *folders = faulty.calls
 
     assert data == f"fsync {upload.id}.data"
-    assert claimed.startswith("rename ") and claimed.endswith(".place")
     assert moved == "rename audio.mp3"
     assert "fsync 123" in folders
     temporary, *last = folders[-3:]
@@ -158,6 +162,25 @@ async def test_strict_puts_every_offset_on_the_medium(
     assert (renamed, folder) == (f"rename {upload.id}.info", "fsync 42")
 
 
+async def test_strict_puts_many_offsets_on_the_medium_at_once(
+    strict: LocalStorage, faulty: FaultyOs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DURABILITY=strict: what is small is synced side by side, also of one user, since a file
+    system puts on its medium together what is asked for together."""
+    all_at_once = threading.Barrier(12, timeout=10)
+
+    def sync(fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith(".data"):
+            all_at_once.wait()
+
+    ids = [str(uuid.UUID(int=n)) for n in range(12)]
+    uploads = [await strict.create(fresh(replace(UPLOAD, id=each, length=100))) for each in ids]
+    monkeypatch.setattr(faulty, "fsync", sync)
+    await asyncio.gather(*[append(strict, upload, b"hello") for upload in uploads])
+
+    assert not all_at_once.broken
+
+
 async def test_strict_puts_waiting_chunks_on_the_medium(
     strict: LocalStorage, faulty: FaultyOs
 ) -> None:
@@ -174,8 +197,8 @@ async def test_strict_puts_waiting_chunks_on_the_medium(
 async def test_a_long_upload_is_put_on_the_medium_on_its_way(
     storage: LocalStorage, faulty: FaultyOs, syncs_early: None
 ) -> None:
-    """By default, too, one commit in many waits for the medium."""
-    upload = await begun(storage, b"hello")
+    """By default, too, one commit in many waits for the medium: that after many bytes."""
+    upload = await begun(storage, b"0123456789")
     few = [call for call in faulty.calls if call.startswith("fsync")]
     await append(storage, upload, b" world")
 
@@ -191,14 +214,29 @@ async def test_a_long_append_does_not_wait_for_the_medium(
     """While it runs the medium takes what came before; a later checkpoint knows."""
     upload = await begun(storage)
     async with storage.writer(upload, atomic=False) as writer:
-        await writer.write(b"0123456789")
+        await writer.write(MemoryBlock(b"0123456789"))
         first = await writer.checkpoint(lambda size: grown(upload, size))
-        await writer.write(b"more")
+        await writer.write(MemoryBlock(b"more"))
         await writer.commit(grown(first, 4))
     left = await after_power_failure(tmp_path).load("42", upload.id)
 
     assert first.offset == 10
     assert left.offset >= 10
+
+
+async def test_a_fast_append_does_not_sync_on_its_way(
+    storage: LocalStorage, faulty: FaultyOs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it has taken a while the medium is not asked, however much comes: nobody waits then."""
+    monkeypatch.setattr(writer, "SYNC_BYTES", SMALL)
+    upload = await begun(storage)
+    async with storage.writer(upload, atomic=False) as running:
+        await running.write(MemoryBlock(b"0123456789"))
+        first = await running.checkpoint(lambda size: grown(upload, size))
+        await running.write(MemoryBlock(b"0123456789"))
+        await running.commit(grown(first, 10))
+
+    assert [call for call in faulty.calls if call.startswith("fsync")] == []
 
 
 async def test_strict_records_of_a_running_append_say_what_was_synced(
@@ -209,7 +247,7 @@ async def test_strict_records_of_a_running_append_say_what_was_synced(
     upload = await begun(strict)
     async with strict.writer(upload, atomic=False) as writer:
         for _ in range(3):
-            await writer.write(b"0123456789")
+            await writer.write(MemoryBlock(b"0123456789"))
             upload = await writer.checkpoint(partial(grown, upload))
             await settled()
         killed = await LocalStorage(tmp_path, boot=BOOT).load("42", upload.id)
@@ -226,13 +264,13 @@ async def test_a_power_failure_leaves_what_was_synced(
     storage: LocalStorage, tmp_path: Path, syncs_early: None
 ) -> None:
     """Only bytes that were on the medium are reported; the rest may be anything."""
-    upload = await begun(storage, b"0123456789", b"lost")
+    upload = await begun(storage, b"0123456789", b"more", b"lost")
     later = after_power_failure(tmp_path)
     left = await later.load("42", upload.id)
-    done = await finish(later, await append(later, replace(left, length=14), b"anew"))
+    done = await finish(later, await append(later, replace(left, length=18), b"anew"))
 
-    assert (upload.offset, left.offset) == (14, 10)
-    assert await content(later, done) == b"0123456789anew"
+    assert (upload.offset, left.offset) == (18, 14)
+    assert await content(later, done) == b"0123456789moreanew"
 
 
 async def test_a_power_failure_leaves_nothing_that_was_not_synced(
@@ -269,14 +307,14 @@ async def test_only_whole_rest_chunks_are_left(
 ) -> None:
     """A REST chunk of which the medium took a part only has to come again."""
     upload = await begun(storage, length=None)
-    for data in (b"0123456789", b"lost"):
+    for data in (b"0123456789", b"more", b"lost"):
         async with storage.writer(upload, atomic=True) as writer:
-            await writer.write(data)
+            await writer.write(MemoryBlock(data))
             more = with_chunk(upload, chunk(data), now=NOW, expires_after=LIFE)
             upload = await writer.commit(more)
     left = await after_power_failure(tmp_path).load("42", upload.id)
 
-    assert (left.offset, left.chunks) == (10, (chunk(b"0123456789"),))
+    assert (left.offset, left.chunks) == (14, (chunk(b"0123456789"), chunk(b"more")))
 
 
 async def test_waiting_chunks_do_not_outlive_the_power(
@@ -341,7 +379,7 @@ async def test_a_file_that_cannot_be_synced_is_not_finished(
     storage: LocalStorage, faulty: FaultyOs, tmp_path: Path, syncs_early: None
 ) -> None:
     """The upload goes back to what the medium took, since a second try would succeed falsely."""
-    upload = await begun(storage, b"0123456789", length=14)
+    upload = await begun(storage, b"0123456789", b"more", length=18)
     upload = await append(storage, upload, b"lost")
     faulty.refuses = lambda name: name.endswith(".data")
     with pytest.raises(StorageError):
@@ -350,8 +388,8 @@ async def test_a_file_that_cannot_be_synced_is_not_finished(
     left = await storage.load("42", upload.id)
     done = await finish(storage, await append(storage, left, b"anew"))
 
-    assert left.offset == 10
-    assert await content(storage, done) == b"0123456789anew"
+    assert left.offset == 14
+    assert await content(storage, done) == b"0123456789moreanew"
 
 
 async def test_a_part_that_cannot_be_synced_is_not_finished(
@@ -467,7 +505,7 @@ async def test_a_background_sync_that_fails_is_not_forgotten(
     faulty.refuses = lambda name: name.endswith(".data")
     with pytest.raises(StorageError):
         async with storage.writer(upload, atomic=False) as writer:
-            await writer.write(b"0123456789")
+            await writer.write(MemoryBlock(b"0123456789"))
             await writer.checkpoint(lambda size: grown(upload, size))
     faulty.refuses = lambda _name: False
     left = await storage.load("42", upload.id)

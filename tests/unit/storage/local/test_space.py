@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.uploads import BOOT, UPLOAD, fresh
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import DiskTooFull, NoSpace
 from tusd_py.storage.local.space import Space
 from tusd_py.storage.local.storage import LocalStorage
@@ -86,5 +87,5 @@ async def test_nothing_is_created_on_a_disk_that_is_nearly_full(tmp_path: Path) 
             await attempt
 
     async with storage.writer(begun, atomic=True) as writer:
-        await writer.write(b"hello")
+        await writer.write(MemoryBlock(b"hello"))
     assert [upload.id async for upload in storage.uploads(UPLOAD.owner)] == [begun.id]

@@ -1,6 +1,7 @@
 """LocalStorage: what lies where, what it survives, and what is on the medium when."""
 
 import asyncio
+import errno
 import os
 import shutil
 import threading
@@ -12,7 +13,9 @@ import pytest
 
 from tests.fakes import Fault
 from tests.faulty_os import FaultyOs, faulty_os
+from tests.outlets import connected
 from tests.uploads import BOOT, NOW, UPLOAD, chunk, completed, fresh, grown
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import NoSpace, StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.storage.local.storage import LocalStorage
@@ -52,21 +55,22 @@ async def kept(storage: LocalStorage, data: bytes, upload: Upload = UPLOAD) -> U
     upload = fresh(replace(upload, length=len(data)))
     await storage.create(upload)
     async with storage.writer(upload, atomic=False) as writer:
-        await writer.write(data)
+        await writer.write(MemoryBlock(data))
         return await writer.commit(grown(upload, len(data)))
 
 
 async def stage(storage: LocalStorage, upload: Upload, index: int, data: bytes) -> None:
     """Let a chunk wait."""
     async with storage.stage(upload, index) as writer:
-        await writer.write(data)
+        await writer.write(MemoryBlock(data))
         await writer.commit(chunk(data))
 
 
 async def append_to(storage: LocalStorage, upload: Upload) -> None:
     """Append a byte."""
     async with storage.writer(upload, atomic=False) as writer:
-        await writer.write(b"x")
+        await writer.write(MemoryBlock(b"x"))
+        await writer.commit(grown(upload, 1))
 
 
 def files(root: Path) -> list[str]:
@@ -180,7 +184,7 @@ async def test_bytes_beyond_the_record_do_not_exist(storage: LocalStorage, tmp_p
     with (tmp_path / FOLDER / f"{upload.id}.data").open("ab") as file:
         file.write(b"unrecorded garbage")
     async with storage.writer(upload, atomic=False) as writer:
-        await writer.write(b"!")
+        await writer.write(MemoryBlock(b"!"))
         await writer.commit(grown(upload, 1))
 
     assert (tmp_path / FOLDER / f"{upload.id}.data").read_bytes() == b"hello!"
@@ -204,8 +208,7 @@ async def test_lost_bytes_are_told(storage: LocalStorage, tmp_path: Path) -> Non
     os.truncate(tmp_path / FOLDER / f"{upload.id}.data", 3)
 
     with pytest.raises(StorageError):
-        async with storage.writer(upload, atomic=False):
-            pass
+        await append_to(storage, upload)
     with pytest.raises(StorageError):
         await storage.assemble(upload)
 
@@ -228,7 +231,7 @@ async def test_what_the_disk_kept_can_go_on(
     os.truncate(tmp_path / FOLDER / f"{upload.id}.data", 3)
     left = await storage.load(upload.owner, upload.id)
     async with storage.writer(left, atomic=False) as writer:
-        await writer.write(b"lo")
+        await writer.write(MemoryBlock(b"lo"))
         await writer.commit(grown(left, 2))
     await storage.assemble(grown(left, 2))
 
@@ -309,7 +312,7 @@ async def test_a_cancelled_commit_is_a_commit_or_none(
 
     async def append() -> None:
         async with storage.writer(upload, atomic=False) as writer:
-            await writer.write(b" world")
+            await writer.write(MemoryBlock(b" world"))
             await writer.commit(grown(upload, 6))
 
     monkeypatch.setattr(faulty, "rename", rename)
@@ -377,7 +380,7 @@ async def test_a_chunk_that_breaks_off_leaves_no_file(
     upload = await kept(storage, b"hello")
     before = files(tmp_path)
     async with storage.stage(upload, 3) as writer:
-        await writer.write(b"half a ch")
+        await writer.write(MemoryBlock(b"half a ch"))
 
     assert files(tmp_path) == before
 
@@ -508,17 +511,16 @@ async def test_who_was_replaced_is_known_until_it_was_told(storage: LocalStorage
     finishes the upload finds them, through several such deaths; nobody finds those that ended."""
     first = await storage.save(await assembled(storage, await kept(storage, b"first")))
     second = await kept(storage, b"second")
-    await storage.assemble(second)
-    again = await storage.others_at_place(second)
+    once = await storage.assemble(second)
+    again = await storage.assemble(second)
     third = await kept(storage, b"third")
-    before = await storage.others_at_place(third)
-    await storage.assemble(third)
-    after = await storage.others_at_place(third)
+    before = await storage.assemble(third)
+    after = await storage.assemble(third)
     await storage.save(replace(first, ending=Ending(why=End.REPLACED, at=NOW)))
 
-    assert again == [first]
+    assert once == again == [first]
     assert before == after == [second, first]
-    assert await storage.others_at_place(third) == [second]
+    assert await storage.assemble(third) == [second]
 
 
 async def test_a_chunk_that_is_replaced_while_it_is_absorbed(
@@ -564,3 +566,69 @@ async def test_a_download_holds_little_memory(storage: LocalStorage) -> None:
 
     assert sum(sizes) == 1 << 20
     assert max(sizes) <= 128 << 10
+
+
+async def test_a_file_that_is_shorter_than_its_record_is_not_sent_whole(
+    storage: LocalStorage,
+) -> None:
+    """Who is sent a file that lost bytes is told, and so is who reads it."""
+    done = await storage.save(await assembled(storage, await kept(storage, b"0123456789")))
+    os.truncate(await storage.location(done), 4)
+    with connected() as (outlet, client):
+        async with storage.open(done) as content:
+            with pytest.raises(StorageError, match="shorter"):
+                await content.send(outlet, 0, 10)
+            with pytest.raises(StorageError, match="shorter"):
+                assert [block async for block in content.read(0, 10)]
+
+        assert client.recv(10) == b"0123"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (errno.EIO, StorageError),
+        (errno.ETIMEDOUT, ConnectionError),
+        (errno.EHOSTUNREACH, ConnectionError),
+    ],
+    ids=["EIO", "ETIMEDOUT", "EHOSTUNREACH"],
+)
+async def test_whose_fault_a_failed_download_is(
+    storage: LocalStorage,
+    faulty: FaultyOs,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    expected: type[Exception],
+) -> None:
+    """The disk's is told from that of the client's network."""
+    done = await storage.save(await assembled(storage, await kept(storage, b"0123456789")))
+
+    def fail(_socket: int, _fd: int, _start: int, _size: int) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(faulty, "sendfile", fail)
+    with connected() as (outlet, _):
+        async with storage.open(done) as content:
+            with pytest.raises(expected):
+                await content.send(outlet, 0, 10)
+
+
+async def test_large_files_are_sent_in_turns(
+    storage: LocalStorage, faulty: FaultyOs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast a client is, a thread is others' again after 4 MiB."""
+    size = 9 << 20
+    done = await storage.save(await assembled(storage, await kept(storage, bytes(size))))
+    sizes = []
+
+    def note(_socket: int, _fd: int, _start: int, count: int) -> int:
+        sizes.append(count)
+        return count
+
+    monkeypatch.setattr(faulty, "sendfile", note)
+    with connected() as (outlet, _):
+        async with storage.open(done) as content:
+            await content.send(outlet, 0, size)
+
+    assert sum(sizes) == size
+    assert max(sizes) <= 4 << 20

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes import Fault
 from tests.faulty_os import faulty_os
 from tests.uploads import LIFE, NOW, UPLOAD, completed, fresh
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import StorageError, TooLarge
 from tusd_py.interfaces import Writer
 from tusd_py.storage.s3 import writer as s3_writer
@@ -56,7 +57,7 @@ async def created(storage: S3Storage, length: int | None = len(DATA)) -> Upload:
 async def write(writer: Writer, start: int, stop: int) -> None:
     """Some bytes of `DATA`, in blocks."""
     for position in range(start, stop, BLOCK):
-        await writer.write(DATA[position : min(position + BLOCK, stop)])
+        await writer.write(MemoryBlock(DATA[position : min(position + BLOCK, stop)]))
 
 
 async def append(storage: S3Storage, upload: Upload, size: int) -> Upload:
@@ -177,7 +178,7 @@ async def test_when_the_numbers_are_used_up(few_parts: S3Storage) -> None:
     async with few_parts.writer(upload, atomic=False) as writer:
         await write(writer, 0, 3 * MIN_PART)
         with pytest.raises(TooLarge):
-            await writer.write(b"!")
+            await writer.write(MemoryBlock(b"!"))
         upload = await writer.commit(grown(upload, 3 * MIN_PART))
 
     assert note(upload).size == 3 * MIN_PART
@@ -212,7 +213,7 @@ async def test_bytes_that_were_not_written_cannot_be_committed(storage: S3Storag
     upload = await created(storage)
     for size in (9, 11):
         async with storage.writer(upload, atomic=False) as writer:
-            await writer.write(DATA[:10])
+            await writer.write(MemoryBlock(DATA[:10]))
             with pytest.raises(StorageError):
                 await writer.commit(grown(upload, size))
 

@@ -1,0 +1,1 @@
+"""Programs that measure: how fast, how much, and whether it holds."""

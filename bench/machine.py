@@ -1,0 +1,36 @@
+"""What a benchmark ran on."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+
+def machine() -> str:
+    """The processor, memory, kernel and Python."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+    return ", ".join(
+        [
+            f"{os.cpu_count()} cores{f' ({model[1]})' if model else ''}",
+            *([f"{int(memory[1]) / 2**20:.0f} GiB of memory"] if memory else []),
+            f"Linux {platform.release()}",
+            f"Python {platform.python_version()}",
+        ]
+    )
+
+
+def file_system(path: Path) -> str:
+    """The kind of file system that holds a path."""
+    found = {}
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split(" ")
+        if path.is_relative_to(place):
+            found[place] = kind
+    return found[max(found, key=len)]
+
+
+def stolen() -> tuple[int, int]:
+    """Ticks of all cores so far: what other virtual machines had, and all."""
+    ticks = [int(each) for each in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    return ticks[7], sum(ticks)

@@ -1,0 +1,1 @@
+"""How the S3 backend compares with other ways into the same store."""

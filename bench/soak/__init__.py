@@ -1,0 +1,1 @@
+"""Hundreds of clients that are cut all the time."""

@@ -1,0 +1,1 @@
+"""How the server compares with other servers on local storage."""

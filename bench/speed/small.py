@@ -1,0 +1,65 @@
+"""Small files, sixteen at once: beside other servers, and with every answer on the medium."""
+
+from contextlib import ExitStack
+from functools import partial
+
+from bench.machine import file_system
+from bench.speed.contest import CPU_EACH, RATE, Case, Result, at_least, compete
+from bench.speed.runs import small_uploads
+from bench.speed.servers import others, ours
+from bench.speed.setting import OURS, PARALLEL, SMALL, TWO, Bench, size_text
+
+WITH_UPLOAD = f"{OURS}, creation-with-upload"
+
+
+def small(bench: Bench) -> Result:
+    """Small uploads, sixteen at once."""
+    place, many = bench.memory, bench.sizes.small
+    with ExitStack() as stack:
+        mine = stack.enter_context(ours(place / "small-1"))
+        two = stack.enter_context(ours(place / "small-2", workers=2, name=TWO))
+        rivals = [
+            stack.enter_context(start(place / f"small-{start.__name__}")) for start in others()
+        ]
+        runs = compete(
+            {
+                WITH_UPLOAD: partial(small_uploads, bench, mine, many, is_one_request=True),
+                **{
+                    each.name: partial(small_uploads, bench, each, many)
+                    for each in (mine, two, *rivals)
+                },
+            },
+            bench.rounds,
+        )
+    title = f"{size_text(SMALL)} uploads (POST + PATCH), {PARALLEL} parallel"
+    case = Case(title=title, measure=RATE, cpu=CPU_EACH, runs=runs)
+    work = f"{size_text(SMALL)} uploads by creation-with-upload"
+    rows = [
+        case.row(title, "@tus/server", "@tus/server", at_least(4), ours=OURS),
+        case.row(f"{title}, 2 processes", "1 process", OURS, at_least(1.7), ours=TWO),
+        case.row(work, "own POST + PATCH", OURS, at_least(1.6), ours=WITH_UPLOAD),
+    ]
+    return Result(rows=rows, cases=[case])
+
+
+def strict(bench: Bench) -> Result:
+    """Small uploads when every answer is on the medium: at once, against one after the other."""
+    many = bench.sizes.strict
+    with ours(bench.disk / "strict", DURABILITY="strict") as mine:
+        runs = compete(
+            {
+                f"{OURS}, {PARALLEL} parallel": partial(small_uploads, bench, mine, many),
+                f"{OURS}, one by one": partial(small_uploads, bench, mine, many // 4, parallel=1),
+            },
+            bench.rounds,
+        )
+    title = f"{size_text(SMALL)} uploads with DURABILITY=strict, {file_system(bench.disk)}"
+    case = Case(title=title, measure=RATE, cpu=CPU_EACH, runs=runs)
+    row = case.row(
+        f"{title}, {PARALLEL} parallel",
+        "one by one",
+        f"{OURS}, one by one",
+        at_least(3),
+        ours=f"{OURS}, {PARALLEL} parallel",
+    )
+    return Result(rows=[row], cases=[case])

@@ -1,0 +1,50 @@
+"""Blocks of a body that lie in memory."""
+
+import os
+from collections.abc import Sequence
+
+from tusd_py.interfaces import Hasher
+
+PIECE = 1 << 20
+"""At most so many bytes are taken into memory at once."""
+
+
+class MemoryBlock:
+    """See `Block`."""
+
+    def __init__(self, data: bytes | memoryview, hashers: Sequence[Hasher] = ()) -> None:
+        self._data = data
+        self._most = len(data)
+        self._hashers = hashers
+
+    @property
+    def most(self) -> int:
+        """See `Block.most`: all of them."""
+        return self._most
+
+    def into(self, fd: int, position: int) -> int:
+        """See `Block.into`."""
+        hash_all(self._hashers, self._data)
+        write_all(fd, self._data, position)
+        return len(self._data)
+
+    def take(self) -> bytes:
+        """See `Block.take`."""
+        data, self._data = self._data, b""
+        hash_all(self._hashers, data)
+        return bytes(data)
+
+
+def write_all(fd: int, data: bytes | memoryview, position: int) -> None:
+    """Write all of `data` at `position` of a file. Raises `OSError`."""
+    view = memoryview(data)
+    while view:
+        size = os.pwrite(fd, view, position)
+        view = view[size:]
+        position += size
+
+
+def hash_all(hashers: Sequence[Hasher], data: bytes | memoryview) -> None:
+    """Let all of these see the next bytes."""
+    for each in hashers:
+        each.update(data)

@@ -1,0 +1,144 @@
+"""Threads that take the calls of an event loop many at a time.
+
+Where a loop and a thread both want the interpreter, a hand-over costs more than most calls to a
+file system. So what many requests ask for in one round of the loop goes to one thread, and the
+answers come back together. Where calls have to wait for the medium, more threads take part.
+"""
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 0.002
+"""Seconds between two looks of the loop at who waits."""
+
+
+class Answer(asyncio.Future[T]):
+    """What a call will return. A task that waits for it is cancelled only when the call has
+    ended."""
+
+    def cancel(self, msg: object = None) -> bool:
+        """Not yet: then asyncio cancels the task when it goes on (`Task.cancel`)."""
+        return False
+
+
+class Pool:
+    """At most `size` threads, for one event loop at a time.
+
+    `width` of them take part, so that a call that waits does not hold up the others. There are
+    more of them when one call was the next for longer than `PATIENCE`, and fewer again after.
+    """
+
+    def __init__(self, size: int, name: str, *, width: int = 1) -> None:
+        self._name = name
+        self._size = size
+        self._started = 0
+        self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
+        weakref.finalize(self, _dismiss, self._turns, size)
+        self._least = self._width = width
+        self._calls: _Calls = deque()
+        self._answers: _Answers = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._awake = 0
+        self._is_waking = False
+        self._is_looking = False
+        self._next: Answer[Any] | None = None
+
+    def ask(self, call: Callable[[], T]) -> Answer[T]:
+        """Make a call in a thread. What it raises, its answer raises."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._awake, self._is_waking, self._is_looking = loop, 0, False, False
+        answer: Answer[T] = Answer(loop=loop)
+        self._calls.append((call, answer))
+        if self._awake < self._width and not self._is_waking:
+            self._is_waking = True
+            loop.call_soon(self._wake, loop)
+        if not self._is_looking:
+            self._is_looking = True
+            loop.call_later(PATIENCE, self._look, loop)
+        return answer
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let threads begin with all that was asked for in this round of the loop."""
+        self._is_waking = False
+        for _ in range(min(len(self._calls), self._width - self._awake)):
+            self._awake += 1
+            self._turns.put((self._calls, self._answers, loop, self._rest))
+            if self._started < self._awake:
+                self._started += 1
+                name = f"{self._name}-{self._started}"
+                threading.Thread(target=_serve, args=[self._turns], name=name, daemon=True).start()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Bring what answers there are, and more threads if the same call is still the next."""
+        if loop is not self._loop:
+            return
+        self._deliver()
+        waiting, self._next = self._next, self._calls[0][1] if self._calls else None
+        if waiting is not None and waiting is self._next:
+            self._width = min(self._size, 2 * self._width)
+        self._wake(loop)
+        self._is_looking = bool(self._calls)
+        if self._is_looking:
+            loop.call_later(PATIENCE, self._look, loop)
+
+    def _rest(self) -> None:
+        """A thread found nothing more to do."""
+        self._awake -= 1
+        self._deliver()
+        if self._calls and not self._is_waking:
+            assert self._loop is not None
+            self._wake(self._loop)
+        elif not self._awake:
+            self._width = max(self._least, self._width - 1)
+
+    def _deliver(self) -> None:
+        while self._answers:
+            answer, result, error = self._answers.popleft()
+            if error is None:
+                answer.set_result(result)
+            else:
+                answer.set_exception(error)
+
+
+_Calls = deque[tuple[Callable[[], object], Answer[Any]]]
+_Answers = deque[tuple[Answer[Any], object, BaseException | None]]
+_Turn = tuple[_Calls, _Answers, asyncio.AbstractEventLoop, Callable[[], None]]
+
+
+def _dismiss(turns: SimpleQueue[_Turn | None], size: int) -> None:
+    """Let the threads of a pool end that nobody can ask any more."""
+    for _ in range(size):
+        turns.put(None)
+
+
+def _serve(turns: SimpleQueue[_Turn | None]) -> None:
+    """The life of a thread. No call is lost when the process ends around it: whoever asked waits
+    for the answer."""
+    while (turn := turns.get()) is not None:
+        _work(*turn)
+        del turn  # it may be the last that knows the pool
+
+
+def _work(
+    calls: _Calls, answers: _Answers, loop: asyncio.AbstractEventLoop, rest: Callable[[], None]
+) -> None:
+    """Make calls until none is left."""
+    while calls:
+        try:
+            call, answer = calls.popleft()
+        except IndexError:  # another thread was faster
+            break
+        try:
+            answers.append((answer, call(), None))
+        except BaseException as error:
+            answers.append((answer, None, error))
+        del call, answer  # no traceback keeps them
+    loop.call_soon_threadsafe(rest)
