@@ -33,8 +33,18 @@ OF_BODIES = {
     "tests.conformance.tus.test_download",
     "tests.conformance.tus.test_limits",
     "tests.conformance.tus.test_patch",
+    "tests.faults.disk.test_full_disk",
+    "tests.faults.test_behind_a_body",
+    "tests.faults.test_broken_framing",
+    "tests.faults.test_clients",
+    "tests.faults.test_lost_bytes",
+    "tests.faults.test_shutdown",
+    "tests.faults.test_slow_loris",
+    "tests.faults.test_smuggling",
+    "tests.faults.test_takeover",
 }
-"""Of the suites that run on local storage and on S3, those that run on local storage both ways."""
+"""What has to do with bodies runs on local storage both ways: straight from the socket, and through
+aiohttp. With TESTS_WAYS=all everything does (`make nightly`)."""
 EventLoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -51,15 +61,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What clients see is the same on every kind of storage, and whichever way bytes go."""
     name = metafunc.module.__name__
     is_for_all = name.startswith(("tests.conformance.", "tests.e2e."))
-    is_for_both_ways = name.startswith("tests.faults.") and not name.startswith("tests.faults.s3")
+    is_for_faults = name.startswith("tests.faults.") and not name.startswith("tests.faults.s3")
     marks = metafunc.definition.iter_markers("parametrize")
     is_chosen = any(mark.args[0] == "make_store" for mark in marks)
-    if "make_store" in metafunc.fixturenames and not is_chosen:
+    if "make_store" in metafunc.fixturenames and not is_chosen and (is_for_all or is_for_faults):
+        ways = ["local"]
+        if name in OF_BODIES or os.environ.get("TESTS_WAYS") == "all":
+            ways.append("stream")
         if is_for_all:
-            ways = ["local", "stream", "s3"] if name in OF_BODIES else ["local", "s3"]
-            metafunc.parametrize("make_store", ways, indirect=True)
-        elif is_for_both_ways:
-            metafunc.parametrize("make_store", ["local", "stream"], indirect=True)
+            ways.append("s3")
+        metafunc.parametrize("make_store", ways, indirect=True)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, EventLoopFactory]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tusd_py.interfaces import Hasher
 
-PIECE = 1 << 20
+PIECE = 256 << 10
 """At most so many bytes are taken into memory at once."""
 
 

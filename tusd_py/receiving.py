@@ -69,8 +69,8 @@ async def receive_chunk(
     size = 0
     digest = xxh3_128()
     while (block := await body.arrive(hashers=(digest,))) is not None and block.most:
-        require_room(upload, size + block.most, space)
         size += await writer.write(block)
+        require_room(upload, size, space)
     return Chunk(size=size, digest=digest.digest())
 
 

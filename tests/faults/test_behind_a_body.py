@@ -103,6 +103,24 @@ async def test_an_unwanted_request_behind_a_body_is_not_part_of_it(
     assert await server.contents() == [BODY[:HALF]]
 
 
+@pytest.mark.parametrize("size", [20, 60_000, len(BODY)])
+async def test_the_end_of_the_connection_may_come_with_the_body(
+    client: Tus, server: Address, size: int
+) -> None:
+    """Whoever sends all and shuts down for writing at once gets an answer, then the end."""
+    url = await client.create(size)
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(patch(url, server, 0, size) + BODY[:size])
+    writer.write_eof()
+    answers = await heads(reader, 1)
+    async with asyncio.timeout(10):
+        rest = await reader.read()
+    writer.close()
+
+    assert answers == [(204, str(size))]
+    assert rest == b""
+
+
 async def test_the_answer_to_a_body_given_up_is_seen(client: Tus, server: Address) -> None:
     """Somebody else wants the upload: the client reads 503 and that the connection ends."""
     url = await client.create(len(BODY))

@@ -6,6 +6,7 @@ answers come back together. Where calls have to wait for the medium, more thread
 """
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections import deque
@@ -141,4 +142,5 @@ def _work(
         except BaseException as error:
             answers.append((answer, None, error))
         del call, answer  # no traceback keeps them
-    loop.call_soon_threadsafe(rest)
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(rest)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tusd_py.block import PIECE, hash_all
 from tusd_py.interfaces import Hasher
-from tusd_py.web.pump import CANNOT_SPLICE, MOST, CannotSplice, Pump
+from tusd_py.web.pump import AT_ONCE, CANNOT_SPLICE, MOST, CannotSplice, Pump
 from tusd_py.web.wire import Wire
 
 
@@ -25,6 +25,8 @@ class Burst:
 
     def __init__(self, wire: Wire, rest: int, pump: Pump, at_end: Callable[[], None]) -> None:
         self.rest = rest
+        self.step = AT_ONCE
+        """So many bytes one system call moves at most: less where the medium is slow."""
         self.is_cut = False
         """Whether the client went away before it had sent everything."""
         self._wire = wire
@@ -55,7 +57,7 @@ class Burst:
     async def seen(self) -> None:
         """Return when who computes digests has seen all that was taken. Raises `OSError`."""
         if self._digest is not None:
-            await asyncio.wrap_future(self._digest)
+            await asyncio.shield(asyncio.wrap_future(self._digest))
 
     def end(self) -> None:
         """Let the socket go. A thread that is at work does so when it is done."""

@@ -83,6 +83,7 @@ class Connection(web.RequestHandler):
         self._body: StreamReader = EMPTY_PAYLOAD  # of the last request that came
         self._end = b""  # of what came
         self._has_ended = False
+        self._owes_answer = False
         self._line: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # TCP
@@ -119,10 +120,7 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp never keeps it open
         """See asyncio. aiohttp closes; but who has sent all may still wait for the answer."""
-        if self._messages:
-            self._has_ended = self._messages[-1][1].is_eof()
-        elif self._current_request is not None:
-            self._has_ended = self._current_request.content.is_eof()
+        self._has_ended = self._owes_answer and self._body.is_eof()
         return self._has_ended
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -227,6 +225,7 @@ class Connection(web.RequestHandler):
             # aiohttp may have found it behind an upgrade only now
             _, self._body = self._messages[-1]
             return finished
+        self._owes_answer = False
         self._is_head_due = self._has_part_of_head
         self._allow(self._patience.head if self._is_head_due else self._patience.between)
         self._crowd.rest(self)
@@ -270,6 +269,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         self._end = (self._end + data[-len(_HEAD_END) :])[-len(_HEAD_END) :]
         if len(self._messages) > count:
+            self._owes_answer = True
             self._body = self._messages[-1][1]
             if self._body is not EMPTY_PAYLOAD:
                 self._has_part_of_head = False

@@ -32,9 +32,12 @@ MAX_FIELD = 1024
 
 MAX_PARTS = 16
 
-MANY = 3 * PIECE
-"""With so many bytes to come there are two pieces of the chunk among them, in any form that has a
-reason to be sent: what the chunk may have is compared with that before they are taken."""
+AT_ONCE = 1 << 20
+"""About so many bytes are looked through in one call."""
+
+MANY = 2 * AT_ONCE
+"""With so many bytes to come at least as many as one call takes are the chunk's, in any form that
+has a reason to be sent: what a user may have is compared with that before they are taken."""
 
 _READ = 1 << 20
 _BOUNDARY = re.compile(
@@ -166,9 +169,9 @@ class _Form:
         return None if data is None else MemoryBlock(data, hashers)
 
     def pieces(self, block: Block) -> Iterator[bytes]:
-        """The bytes of the chunk among those of a block, up to twice `PIECE`."""
+        """The bytes of the chunk among those of a block, less than `AT_ONCE` and a piece."""
         size = 0
-        while size < PIECE and (data := block.take()):
+        while size < AT_ONCE and (data := block.take()):
             size += len(data)
             self._parse(data, is_end=False)
             while self._events and isinstance(event := self._events[0], bytes):
@@ -250,7 +253,7 @@ class _FormBlock:
 
     @property
     def most(self) -> int:
-        return 2 * PIECE
+        return AT_ONCE + PIECE
 
     def into(self, fd: int, position: int) -> int:
         size = 0

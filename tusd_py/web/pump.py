@@ -7,6 +7,7 @@ the next bytes are moved.
 
 import errno
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,8 +23,13 @@ T = TypeVar("T")
 MOST = 8 << 20
 """Bytes that one call moves at most, so that others have their turn."""
 
-AT_ONCE = 1 << 20
-"""Bytes that one system call moves at most."""
+AT_ONCE, LEAST = 1 << 20, 64 << 10
+"""Bytes that one system call moves at most, on a fast medium and on the slowest."""
+
+LONG, QUICK = 0.05, 0.01
+"""Seconds. After so long a call ends, and the next ones take half of the bytes at once; when it is
+quick they take more again. So a slow medium keeps nobody waiting who wants the upload, and the
+record is never far behind."""
 
 WORTH_A_THREAD = 64 << 10
 """From so many bytes on their digest is computed while more are moved."""
@@ -40,7 +46,9 @@ class CannotSplice(Exception):
 
 
 class Source(Protocol):
-    """Where bytes come from, as far as they have come."""
+    """Where bytes come from, as far as they have come. `step` of them are moved at once."""
+
+    step: int
 
     def splice(self, pipe: int, most: int) -> int:
         """Move some into a pipe; 0 when there are none. Raises `CannotSplice`."""
@@ -95,10 +103,14 @@ class Pump:
         except OSError:  # too many files are open
             return self._copy(source, fd, position)
         try:
-            while moved < MOST and (size := source.splice(pipe.entry, min(AT_ONCE, MOST - moved))):
-                if not pipe.empty_into(fd, position + moved, size):
-                    self._can_splice = False
-                moved += size
+            with _Pace(source) as pace:
+                while moved < MOST and not pace.is_slow:
+                    size = source.splice(pipe.entry, min(source.step, MOST - moved))
+                    if not size:
+                        break
+                    if not pipe.empty_into(fd, position + moved, size):
+                        self._can_splice = False
+                    moved += size
         except CannotSplice:
             self._can_splice = False
         except BaseException:
@@ -109,8 +121,11 @@ class Pump:
 
     def _copy(self, source: Source, fd: int, position: int) -> int:
         moved = 0
-        with self._buffer() as buffer:
-            while moved < MOST and (size := source.receive_into(buffer)):
+        with self._buffer() as buffer, _Pace(source) as pace:
+            while moved < MOST and not pace.is_slow:
+                size = source.receive_into(buffer[: source.step])
+                if not size:
+                    break
                 write_all(fd, buffer[:size], position + moved)
                 moved += size
         return moved
@@ -134,6 +149,29 @@ class Pump:
         buffer = _spare(self._buffers) or memoryview(bytearray(AT_ONCE))
         yield buffer
         self._buffers.append(buffer)
+
+
+class _Pace:
+    """How long one call takes; the next ones take more or fewer bytes at once for it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._begun_at = time.monotonic()
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the call has taken long enough."""
+        return time.monotonic() - self._begun_at >= LONG
+
+    def __enter__(self) -> "_Pace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        took = time.monotonic() - self._begun_at
+        if took >= LONG:
+            self._source.step = max(LEAST, self._source.step // 2)
+        elif took < QUICK:
+            self._source.step = min(AT_ONCE, self._source.step * 2)
 
 
 def _spare(kept: deque[T]) -> T | None:

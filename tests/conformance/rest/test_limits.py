@@ -98,6 +98,19 @@ async def test_every_way_beyond_the_limit_is_413_and_counted(
     assert await rest.stored(await rest.complete(upload_id, 2)) == b"hello"
 
 
+async def test_what_stands_behind_the_chunk_does_not_count(make_rest: MakeRest) -> None:
+    """A chunk of exactly MAX_UPLOAD_SIZE is taken, whatever else the form holds."""
+    content = bytes(1_500_000)
+    rest = await make_rest(MAX_UPLOAD_SIZE=str(len(content)))
+    upload_id = await rest.init()
+    fields = (("upload_session_id", upload_id.encode()), ("chunk_index", b"0"))
+
+    answer = await rest.form(form(*fields, ("chunk", content), ("other", bytes(4_000_000))))
+
+    assert answer.status == 200
+    assert await rest.offset(upload_id) == len(content)
+
+
 async def test_a_limit_that_was_lowered_holds_for_what_waits(make_rest: MakeRest) -> None:
     """Chunks that waited when the limit was lowered become part of the file as far as it reaches;
     `complete` says why not all of them do."""

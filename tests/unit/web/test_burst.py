@@ -280,3 +280,43 @@ async def test_without_a_pipe_bytes_come_through_memory(
 
     assert moved == 5
     assert (tmp_path / "a").read_bytes() == b"hello"
+
+
+class Ticks:
+    """A clock that goes on by some seconds each time it is looked at."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        """See `time.monotonic`."""
+        self._now += self.seconds
+        return self._now
+
+
+@pytest.mark.parametrize("can_splice", [True, False])
+async def test_a_slow_medium_ends_the_call(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_splice: bool
+) -> None:
+    """Nobody waits for megabytes: each call takes fewer bytes at once, and more when it is fast."""
+    ticks = Ticks(0.03)
+    monkeypatch.setattr(pumps, "time", ticks)
+    monkeypatch.setattr(pumps, "LEAST", 1000)
+    line.pump._can_splice = can_splice
+    sending = asyncio.create_task(line.send(DATA))
+    await line.burst.ready()
+    line.burst.step = 4000
+    sizes: list[int] = []
+    with (tmp_path / "a").open("w+b") as file:
+        for _ in range(4):
+            sizes.append(line.burst.into(file.fileno(), sum(sizes), ()))
+        least = line.burst.step
+        ticks.seconds = 0.0
+        await line.moved_into(file.fileno(), sum(sizes))
+    await sending
+
+    assert sizes == [4000, 2000, 1000, 1000]
+    assert least == 1000
+    assert line.burst.step > least
+    assert (tmp_path / "a").read_bytes() == DATA
