@@ -34,6 +34,14 @@ class MemoryBlock:
         hash_all(self._hashers, data)
         return bytes(data)
 
+    def take_into(self, buffer: memoryview) -> int:
+        """See `Block.take_into`."""
+        size = min(len(buffer), len(self._data))
+        taken, self._data = self._data[:size], memoryview(self._data)[size:]
+        hash_all(self._hashers, taken)
+        buffer[:size] = taken
+        return size
+
 
 def write_all(fd: int, data: bytes | memoryview, position: int) -> None:
     """Write all of `data` at `position` of a file. Raises `OSError`."""

@@ -35,6 +35,9 @@ class Block(Protocol):
         """The bytes, or some of them in one piece, and the next ones when it is called again; `b""`
         when no more have come. Those that are left come with the next block."""
 
+    def take_into(self, buffer: memoryview) -> int:
+        """As `take`, into memory that is there; returns how many."""
+
 
 class Body(Protocol):
     """The bytes of one request, not read before the first `read` or `arrive`."""

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import MemoryBody
 from tests.properties.texts import fields
 from tusd_py.errors import BadRequest, TooLarge, UnsupportedMediaType
+from tusd_py.web import form as module
 from tusd_py.web.form import chunk_form
 
 SPOOL = Path(tempfile.gettempdir())
@@ -26,18 +28,23 @@ def split(data: bytes, at: Sequence[int]) -> list[bytes]:
     return [data[start:stop] for start, stop in pairwise(edges)]
 
 
-async def said(blocks: Sequence[bytes], content_type: str) -> Said:
-    """What a form says; the reason of the refusal where it is refused."""
-    try:
-        async with chunk_form(
-            MemoryBody(*blocks), content_type, spool=SPOOL, max_size=1000
-        ) as form:
-            data = b""
-            while block := await form.chunk.read():
-                data += block
-            return form.upload_session_id, form.chunk_index, data
-    except (BadRequest, UnsupportedMediaType, TooLarge) as refusal:
-        return type(refusal).__name__
+async def said(blocks: Sequence[bytes], content_type: str, *, is_large: bool = False) -> Said:
+    """What a form says; the reason of the refusal where it is refused. With `is_large` as if it
+    were a large one, in which the storage looks for the end of the chunk."""
+    with pytest.MonkeyPatch.context() as patch:
+        if is_large:
+            patch.setattr(module, "MANY", 100)
+            patch.setattr(module, "PIECE", 60)
+        try:
+            async with chunk_form(
+                MemoryBody(*blocks), content_type, spool=SPOOL, max_size=1000
+            ) as form:
+                data = b""
+                while (block := await form.chunk.arrive()) is not None and block.most:
+                    data += block.take()
+                return form.upload_session_id, form.chunk_index, data
+        except (BadRequest, UnsupportedMediaType, TooLarge) as refusal:
+            return type(refusal).__name__
 
 
 def part(boundary: str, name: str, data: bytes) -> bytes:
@@ -83,7 +90,8 @@ async def test_every_split_says_the_same(
     packets cut anywhere: the form says what was put into it."""
     boundary, data, expected = form
 
-    assert await said(split(data, at), typed(boundary)) == expected
+    for is_large in (False, True):
+        assert await said(split(data, at), typed(boundary), is_large=is_large) == expected
 
 
 @settings(max_examples=100)
@@ -97,7 +105,8 @@ async def test_a_broken_form_says_the_same_in_every_split(
     broken = data[:position] + noise + data[position + len(noise) :]
     whole = await said([broken], typed(boundary))
 
-    assert await said(split(broken, at), typed(boundary)) == whole
+    for is_large in (False, True):
+        assert await said(split(broken, at), typed(boundary), is_large=is_large) == whole
 
 
 @settings(max_examples=100)
@@ -109,7 +118,9 @@ async def test_a_cut_form_is_refused(
     boundary, data, _ = form
     end = data.rindex(f"--{boundary}--".encode()) + len(boundary) + 4
 
-    assert isinstance(await said([data[: where % end]], typed(boundary)), str)
+    for is_large in (False, True):
+        cut = await said([data[: where % end]], typed(boundary), is_large=is_large)
+        assert isinstance(cut, str)
 
 
 @given(st.lists(st.binary(max_size=60), max_size=4), boundaries)

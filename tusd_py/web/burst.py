@@ -6,13 +6,14 @@ A burst is what has come so far.
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 from tusd_py.block import PIECE, hash_all
 from tusd_py.interfaces import Hasher
-from tusd_py.web.pump import AT_ONCE, CANNOT_SPLICE, MOST, CannotSplice, Pump
+from tusd_py.web.pump import AT_ONCE, CANNOT_SPLICE, LONG, MOST, CannotSplice, Pump
 from tusd_py.web.wire import Wire
 
 
@@ -101,6 +102,13 @@ class Burst:
         self._counted(len(data))
         return data
 
+    def take_into(self, buffer: memoryview) -> int:
+        """Put some of what has come into memory; 0 when that is nothing."""
+        with self._used() as is_open:
+            size = self.receive_into(buffer) if is_open else 0
+        self._is_dry = self._is_dry or size < len(buffer)  # the event loop tells of what comes now
+        return size
+
     def splice(self, pipe: int, most: int) -> int:
         """Move some of what has come into a pipe; 0 when that is nothing. Raises `CannotSplice`."""
         flags = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -161,7 +169,8 @@ class BurstBlock:
     def __init__(self, burst: Burst, hashers: Sequence[Hasher]) -> None:
         self._burst = burst
         self._hashers = hashers
-        self._most = min(burst.rest, MOST)
+        self._most = self._room = min(burst.rest, MOST)
+        self._begun_at = time.monotonic()
 
     @property
     def most(self) -> int:
@@ -174,6 +183,20 @@ class BurstBlock:
 
     def take(self) -> bytes:
         """See `Block.take`."""
-        data = self._burst.take()
+        data = self._burst.take() if self._has_time else b""
+        self._room -= len(data)
         hash_all(self._hashers, data)
         return data
+
+    def take_into(self, buffer: memoryview) -> int:
+        """See `Block.take_into`."""
+        size = self._burst.take_into(buffer) if self._has_time else 0
+        self._room -= size
+        hash_all(self._hashers, buffer[:size])
+        return size
+
+    @property
+    def _has_time(self) -> bool:
+        """Whether another piece may be taken from this block, not from the next one."""
+        is_new = self._room == self._most
+        return is_new or (self._room >= PIECE and time.monotonic() - self._begun_at < LONG)

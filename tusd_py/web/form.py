@@ -32,12 +32,9 @@ MAX_FIELD = 1024
 
 MAX_PARTS = 16
 
-AT_ONCE = 1 << 20
-"""About so many bytes are looked through in one call."""
-
-MANY = 2 * AT_ONCE
-"""With so many bytes to come at least as many as one call takes are the chunk's, in any form that
-has a reason to be sent: what a user may have is compared with that before they are taken."""
+MANY = 1 << 20
+"""While so many bytes are to come, who stores them looks for the end of the chunk. A quota that is
+compared with them before is met a little early: what stands behind the chunk is among them."""
 
 _READ = 1 << 20
 _BOUNDARY = re.compile(
@@ -126,6 +123,10 @@ class _Form:
         self._events: deque[_Event] = deque()
         self._has_chunk = False
         self._is_chunk_over = False
+        self._delimiter = f"\r\n--{boundary}".encode()
+        self._is_clean = False
+        """Whether the parser is inside a part and holds no byte of it back."""
+        self._memory = bytearray()
         with _as_bad_request():
             self._parser = PushMultipartParser(
                 boundary, max_header_size=4096, max_segment_count=MAX_PARTS
@@ -163,22 +164,43 @@ class _Form:
             if block is None:
                 return None
             if block.most >= MANY:
+                self._memory = self._memory or bytearray(PIECE)
                 return _FormBlock(self, block, hashers)
             self._parse(block.take(), is_end=not block.most)
         data = await self.block(pause)
         return None if data is None else MemoryBlock(data, hashers)
 
-    def pieces(self, block: Block) -> Iterator[bytes]:
-        """The bytes of the chunk among those of a block, less than `AT_ONCE` and a piece."""
-        size = 0
-        while size < AT_ONCE and (data := block.take()):
-            size += len(data)
-            self._parse(data, is_end=False)
-            while self._events and isinstance(event := self._events[0], bytes):
-                self._events.popleft()
-                yield event
-            if self._events:
-                return
+    def pieces(self, block: Block) -> Iterator[bytes | memoryview]:
+        """The bytes of the chunk among those of a block. All are asked for, and each is used before
+        the next one is."""
+        size = 1
+        while size:
+            if self._is_clean and not self._events:
+                view = memoryview(self._memory)
+                size = block.take_into(view)
+                end = self._end_of_chunk(size)
+                if end:
+                    yield view[:end]
+                if end < size:
+                    self._parse(bytes(view[end:size]), is_end=False)
+            else:
+                data = block.take()
+                size = len(data)
+                self._parse(data, is_end=False)
+                while self._events and isinstance(event := self._events[0], bytes):
+                    self._events.popleft()
+                    yield event
+
+    def _end_of_chunk(self, size: int) -> int:
+        """How many of the first `size` bytes in memory are the chunk's for certain. The parser,
+        which holds none back, is to look at the others: the boundary, or what may begin it."""
+        end = self._memory.find(self._delimiter, 0, size)
+        return self._begin_of_delimiter(self._memory, size) if end < 0 else end
+
+    def _begin_of_delimiter(self, data: bytes | bytearray, size: int) -> int:
+        """Where the last bytes begin that may be those of a delimiter; `size` if none may."""
+        begin = data.rfind(b"\r", max(0, size - len(self._delimiter) + 1), size)
+        return begin if begin >= 0 and self._delimiter.startswith(data[begin:size]) else size
 
     async def block(self, pause: float | None = None) -> bytes | None:
         """The next bytes of the chunk; `b""` once the whole form was read; None: see `Body`."""
@@ -233,7 +255,9 @@ class _Form:
             if is_end:
                 self._parser.close()
                 self._events.append(_Mark.FORM_END)
+            is_inside = False
             for event in self._parser.parse(data) if data else ():
+                is_inside = False
                 match event:
                     case None:
                         self._events.append(_Mark.PART_END)
@@ -241,6 +265,9 @@ class _Form:
                         self._events.append(event)
                     case _:
                         self._events.append(bytes(event))
+                        is_inside = True
+        is_known = is_inside and len(data) >= len(self._delimiter)
+        self._is_clean = is_known and self._begin_of_delimiter(data, len(data)) == len(data)
 
 
 class _FormBlock:
@@ -250,10 +277,11 @@ class _FormBlock:
         self._form = form
         self._block = block
         self._hashers = hashers
+        self._taken: MemoryBlock | None = None
 
     @property
     def most(self) -> int:
-        return AT_ONCE + PIECE
+        return self._block.most
 
     def into(self, fd: int, position: int) -> int:
         size = 0
@@ -262,7 +290,12 @@ class _FormBlock:
         return size
 
     def take(self) -> bytes:
-        return MemoryBlock(b"".join(self._form.pieces(self._block)), self._hashers).take()
+        data = b"".join([bytes(piece) for piece in self._form.pieces(self._block)])
+        return MemoryBlock(data, self._hashers).take()
+
+    def take_into(self, buffer: memoryview) -> int:
+        self._taken = self._taken or MemoryBlock(self.take())
+        return self._taken.take_into(buffer)
 
 
 class _FormBody:

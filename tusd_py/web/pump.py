@@ -123,7 +123,7 @@ class Pump:
         moved = 0
         with self._buffer() as buffer, _Pace(source) as pace:
             while moved < MOST and not pace.is_slow:
-                size = source.receive_into(buffer[: source.step])
+                size = source.receive_into(buffer[: min(source.step, MOST - moved)])
                 if not size:
                     break
                 write_all(fd, buffer[:size], position + moved)
