@@ -37,6 +37,7 @@ def small(bench: Bench) -> Result:
     rows = [
         case.row(title, "@tus/server", "@tus/server", at_least(4), ours=OURS),
         case.row(f"{title}, 2 processes", "1 process", OURS, at_least(1.7), ours=TWO),
+        case.row(f"{title}, 2 processes", "@tus/server", "@tus/server", None, ours=TWO),
         case.row(work, "own POST + PATCH", OURS, at_least(1.6), ours=WITH_UPLOAD),
     ]
     return Result(rows=rows, cases=[case])
@@ -44,22 +45,28 @@ def small(bench: Bench) -> Result:
 
 def strict(bench: Bench) -> Result:
     """Small uploads when every answer is on the medium: at once, against one after the other."""
-    many = bench.sizes.strict
-    with ours(bench.disk / "strict", DURABILITY="strict") as mine:
-        runs = compete(
-            {
-                f"{OURS}, {PARALLEL} parallel": partial(small_uploads, bench, mine, many),
-                f"{OURS}, one by one": partial(small_uploads, bench, mine, many // 4, parallel=1),
-            },
-            bench.rounds,
-        )
-    title = f"{size_text(SMALL)} uploads with DURABILITY=strict, {file_system(bench.disk)}"
+    many, disk = bench.sizes.strict, bench.disk
+    with (
+        ours(disk / "strict-1", DURABILITY="strict") as one,
+        ours(disk / "strict-2", workers=2, name=TWO, DURABILITY="strict") as two,
+    ):
+        ways = {}
+        for each in (one, two):
+            ways[f"{each.name}, {PARALLEL} parallel"] = partial(small_uploads, bench, each, many)
+            ways[f"{each.name}, one by one"] = partial(
+                small_uploads, bench, each, many // 4, parallel=1
+            )
+        runs = compete(ways, bench.rounds)
+    title = f"{size_text(SMALL)} uploads with DURABILITY=strict, {file_system(disk)}"
     case = Case(title=title, measure=RATE, cpu=CPU_EACH, runs=runs)
-    row = case.row(
-        f"{title}, {PARALLEL} parallel",
-        "one by one",
-        f"{OURS}, one by one",
-        at_least(3),
-        ours=f"{OURS}, {PARALLEL} parallel",
-    )
-    return Result(rows=[row], cases=[case])
+    rows = [
+        case.row(
+            f"{title}, {PARALLEL} parallel{'' if name == OURS else ', 2 processes'}",
+            "one by one",
+            f"{name}, one by one",
+            at_least(3),
+            ours=f"{name}, {PARALLEL} parallel",
+        )
+        for name in (OURS, TWO)
+    ]
+    return Result(rows=rows, cases=[case])

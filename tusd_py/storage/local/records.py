@@ -21,7 +21,8 @@ class ForeignRecord(TornRecord):
 
 class LocalRecords:
     """Blocking calls. `boot` is the present life of the machine; with `is_strict` every record is
-    on the medium when its call returns, not only that of a completion."""
+    on the medium when its call returns, not only that of a completion; but for that of a full
+    upload, whose completion follows before anybody is answered."""
 
     def __init__(self, paths: Paths, *, boot: str, is_strict: bool) -> None:
         self.boot = boot
@@ -45,7 +46,8 @@ class LocalRecords:
         """
         backing = Medium(boot=self.boot, synced=synced)
         written = upload if upload.backing == backing else replace(upload, backing=backing)
-        is_durable = self.is_strict or upload.completion is not None
+        is_next_completed = upload.is_full and upload.ending is None  # before anybody is answered
+        is_durable = upload.completion is not None or (self.is_strict and not is_next_completed)
         try:
             self._replace(written, is_durable=is_durable)
         except disk.NotSynced:

@@ -125,9 +125,9 @@ class _LocalWriter:
 
     def _must_sync(self, upload: Upload) -> bool:
         """Whether a commit waits for the medium. A full upload does so when it is assembled."""
-        if self._records.is_strict:
-            return self._position > self._synced
-        return not upload.is_full and self._is_behind
+        if upload.is_full:
+            return False
+        return self._is_behind or (self._records.is_strict and self._position > self._synced)
 
     def _may_sync(self) -> bool:
         """Whether a running append puts on the medium what came, while it goes on."""
