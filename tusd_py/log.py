@@ -16,6 +16,9 @@ from typing import TextIO
 
 from tusd_py.setting_types import LogFormat, LogLevel
 
+ACCESS = "tusd_py.access"
+"""The logger of requests."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = re.compile(r"[!#-~]+")
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | None
@@ -48,8 +51,9 @@ class _Record(logging.LogRecord):
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Standard error. What is said in one round of the event loop is written together: each time
-    the loop writes, a thread may take the interpreter away from it. A warning never waits."""
+    """Standard error. The requests that end in one round of the event loop are written together:
+    each time the loop writes, a thread may take the interpreter away from it. Nothing else waits:
+    what happened to an upload is told before its record says so."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -58,7 +62,7 @@ class _Lines(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
         self._lines.append(f"{self.format(record)}\n")
-        if record.levelno >= logging.WARNING:
+        if record.levelno >= logging.WARNING or record.name != ACCESS:
             self.flush()
         elif len(self._lines) == 1:
             try:

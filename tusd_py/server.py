@@ -19,6 +19,7 @@ from tusd_py.app import METRICS
 from tusd_py.config import Config
 from tusd_py.descriptors import connections_that_fit
 from tusd_py.listeners import BACKLOG, AddressUnavailable
+from tusd_py.log import ACCESS
 from tusd_py.runtime import calm_garbage_collector, loop_name
 from tusd_py.web.connection import Connection, Patience
 from tusd_py.web.crowd import Crowd
@@ -137,7 +138,7 @@ async def start(
         runner.server,
         loop=loop,
         access_log_class=AccessLog,
-        access_log=logging.getLogger("tusd_py.access"),
+        access_log=logging.getLogger(ACCESS),
         max_field_size=MAX_FIELD,
         max_line_size=MAX_FIELD,
         read_bufsize=READ_BUFFER,

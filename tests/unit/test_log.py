@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from tusd_py.log import configure_logging
+from tusd_py.log import ACCESS, configure_logging
 from tusd_py.server import AccessLog
 from tusd_py.setting_types import LogFormat, LogLevel
 
@@ -187,13 +187,13 @@ def test_an_exception_does_not_say_what_it_quotes(capsys: pytest.CaptureFixture[
 # --- when lines are written
 
 
-async def test_lines_of_one_moment_are_written_together(
+async def test_requests_of_one_moment_are_written_together(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """In order, and as soon as the loop goes on."""
     configure_logging(LogFormat.TEXT, LogLevel.INFO)
     for number in range(3):
-        logging.getLogger("x").info("said", extra={"number": number})
+        logging.getLogger(ACCESS).info("said", extra={"number": number})
     at_once = lines(capsys)
     for _ in range(2):
         await asyncio.sleep(0)
@@ -202,11 +202,15 @@ async def test_lines_of_one_moment_are_written_together(
     assert [line.rsplit("=")[-1] for line in lines(capsys)] == ["0", "1", "2"]
 
 
-async def test_a_warning_does_not_wait(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nor does what was said before it: the process may be about to end."""
+@pytest.mark.parametrize("logger", ["x", ACCESS])
+async def test_events_and_warnings_do_not_wait(
+    capsys: pytest.CaptureFixture[str], logger: str
+) -> None:
+    """Nor does what was said before: the process may be about to end."""
     configure_logging(LogFormat.TEXT, LogLevel.INFO)
-    logging.getLogger("x").info("before")
-    logging.getLogger("x").warning("now")
+    logging.getLogger(ACCESS).info("before")
+    level = logging.WARNING if logger == ACCESS else logging.INFO
+    logging.getLogger(logger).log(level, "now")
 
     assert [line.split()[-1] for line in lines(capsys)] == ["before", "now"]
 
@@ -214,7 +218,7 @@ async def test_a_warning_does_not_wait(capsys: pytest.CaptureFixture[str]) -> No
 async def test_a_thread_does_not_wait(capsys: pytest.CaptureFixture[str]) -> None:
     """A thread has no loop that would write for it."""
     configure_logging(LogFormat.TEXT, LogLevel.INFO)
-    await asyncio.to_thread(logging.getLogger("x").info, "said")
+    await asyncio.to_thread(logging.getLogger(ACCESS).info, "said")
 
     assert [line.split()[-1] for line in lines(capsys)] == ["said"]
 
@@ -222,7 +226,7 @@ async def test_a_thread_does_not_wait(capsys: pytest.CaptureFixture[str]) -> Non
 async def test_nothing_waits_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     """What the loop did not come to write is written when the process ends."""
     configure_logging(LogFormat.TEXT, LogLevel.INFO)
-    logging.getLogger("x").info("said")
+    logging.getLogger(ACCESS).info("said")
     for handler in logging.getLogger().handlers:
         handler.flush()  # as `logging.shutdown` does
 

@@ -19,6 +19,13 @@ T = TypeVar("T")
 PATIENCE = 0.002
 """Seconds between two looks of the loop at who waits."""
 
+BRIEF = 0.004
+"""Seconds that the loop waits at most for a thread to which it gave calls. Otherwise both want the
+interpreter, and hand it over at each system call of the thread: twice the time for small calls."""
+
+SKIPPED = 8
+"""So many times it does not wait after it did in vain: the medium is slow, or calls are long."""
+
 
 class Answer(asyncio.Future[T]):
     """What a call will return. A task that waits for it is cancelled only when the call has
@@ -50,6 +57,7 @@ class Pool:
         self._is_waking = False
         self._is_looking = False
         self._next: Answer[Any] | None = None
+        self._skips = 0
 
     def ask(self, call: Callable[[], T]) -> Answer[T]:
         """Make a call in a thread. What it raises, its answer raises."""
@@ -69,13 +77,26 @@ class Pool:
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let threads begin with all that was asked for in this round of the loop."""
         self._is_waking = False
+        turn = None
         for _ in range(min(len(self._calls), self._width - self._awake)):
             self._awake += 1
-            self._turns.put((self._calls, self._answers, loop, self._rest))
+            turn = _Turn(self._calls, self._answers, loop, self._rest)
+            self._turns.put(turn)
             if self._started < self._awake:
                 self._started += 1
                 name = f"{self._name}-{self._started}"
                 threading.Thread(target=_serve, args=[self._turns], name=name, daemon=True).start()
+        if turn is not None and self._awake == 1:
+            self._wait_for(turn)
+
+    def _wait_for(self, turn: "_Turn") -> None:
+        """Let the only thread at work go on alone for a moment."""
+        if self._skips:
+            self._skips -= 1
+        elif turn.over.acquire(timeout=BRIEF):
+            self._rest(turn)
+        else:
+            self._skips = SKIPPED
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Bring what answers there are, and more threads if the same call is still the next."""
@@ -90,8 +111,11 @@ class Pool:
         if self._is_looking:
             loop.call_later(PATIENCE, self._look, loop)
 
-    def _rest(self) -> None:
+    def _rest(self, turn: "_Turn") -> None:
         """A thread found nothing more to do."""
+        if turn.is_noted:
+            return
+        turn.is_noted = True
         self._awake -= 1
         self._deliver()
         if self._calls and not self._is_waking:
@@ -111,7 +135,25 @@ class Pool:
 
 _Calls = deque[tuple[Callable[[], object], Answer[Any]]]
 _Answers = deque[tuple[Answer[Any], object, BaseException | None]]
-_Turn = tuple[_Calls, _Answers, asyncio.AbstractEventLoop, Callable[[], None]]
+
+
+class _Turn:
+    """What a thread is to do: the calls, where their answers go, and who hears of the end."""
+
+    def __init__(
+        self,
+        calls: _Calls,
+        answers: _Answers,
+        loop: asyncio.AbstractEventLoop,
+        rest: "Callable[[_Turn], None]",
+    ) -> None:
+        self.calls = calls
+        self.answers = answers
+        self.loop = loop
+        self.rest = rest
+        self.is_noted = False
+        self.over = threading.Lock()
+        self.over.acquire()
 
 
 def _dismiss(turns: SimpleQueue[_Turn | None], size: int) -> None:
@@ -124,14 +166,13 @@ def _serve(turns: SimpleQueue[_Turn | None]) -> None:
     """The life of a thread. No call is lost when the process ends around it: whoever asked waits
     for the answer."""
     while (turn := turns.get()) is not None:
-        _work(*turn)
+        _work(turn)
         del turn  # it may be the last that knows the pool
 
 
-def _work(
-    calls: _Calls, answers: _Answers, loop: asyncio.AbstractEventLoop, rest: Callable[[], None]
-) -> None:
+def _work(turn: _Turn) -> None:
     """Make calls until none is left."""
+    calls, answers = turn.calls, turn.answers
     while calls:
         try:
             call, answer = calls.popleft()
@@ -142,5 +183,6 @@ def _work(
         except BaseException as error:
             answers.append((answer, None, error))
         del call, answer  # no traceback keeps them
+    turn.over.release()
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(rest)
+        turn.loop.call_soon_threadsafe(turn.rest, turn)

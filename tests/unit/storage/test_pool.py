@@ -140,3 +140,35 @@ def test_it_serves_one_loop_after_another() -> None:
         return await pool.ask(lambda: "answer")
 
     assert [asyncio.run(ask()) for _ in range(3)] == ["answer"] * 3
+
+
+async def test_the_loop_does_not_wait_for_long_calls() -> None:
+    """A thread goes on alone for a moment only, and not again at once when that was too short."""
+    pool = Pool(2, "test")
+    may_end = threading.Event()
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    slow = pool.ask(lambda: may_end.wait(10))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waited = clock() - began
+    may_end.set()
+    await each(slow)
+
+    assert waited < 2
+
+
+async def test_a_short_call_is_answered_in_the_same_round() -> None:
+    """The loop is not woken for what a thread has done while the loop let it go on."""
+    pool = Pool(1, "test")
+    await each(pool.ask(int))
+    for _ in range(20):  # a busy machine may take its time
+        answer = pool.ask(lambda: "done")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        is_done = answer.done()
+        await each(answer)
+        if is_done:
+            break
+
+    assert is_done
