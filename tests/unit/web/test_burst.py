@@ -85,6 +85,7 @@ async def test_bytes_go_into_the_file(line: Line, tmp_path: Path, is_seen: bool)
     sending = asyncio.create_task(line.send(DATA))
     with (tmp_path / "a").open("w+b") as file:
         size = await line.moved_into(file.fileno(), 5, (digest,) if is_seen else ())
+        await line.burst.seen()
     await sending
 
     assert size == len(DATA)
