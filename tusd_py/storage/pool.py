@@ -86,7 +86,7 @@ class Pool:
                 self._started += 1
                 name = f"{self._name}-{self._started}"
                 threading.Thread(target=_serve, args=[self._turns], name=name, daemon=True).start()
-        if turn is not None and self._awake == 1:
+        if turn is not None and self._awake == self._least == 1:  # no pool of long calls
             self._wait_for(turn)
 
     def _wait_for(self, turn: "_Turn") -> None:

@@ -198,5 +198,8 @@ class BurstBlock:
     @property
     def _has_time(self) -> bool:
         """Whether another piece may be taken from this block, not from the next one."""
-        is_new = self._room == self._most
-        return is_new or (self._room >= PIECE and time.monotonic() - self._begun_at < LONG)
+        taken = self._most - self._room
+        if not taken:
+            return True
+        has_room = taken < AT_ONCE and self._room >= PIECE  # who takes may keep it all in memory
+        return has_room and time.monotonic() - self._begun_at < LONG

@@ -321,3 +321,20 @@ async def test_a_slow_medium_ends_the_call(
     assert least == 1000
     assert line.burst.step > least
     assert (tmp_path / "a").read_bytes() == DATA
+
+
+async def test_a_block_gives_a_bounded_number_of_bytes_to_memory(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever keeps what is taken in memory needs little of it; the others come with the next."""
+    monkeypatch.setattr(bursts, "PIECE", 1000)
+    monkeypatch.setattr(bursts, "AT_ONCE", 3000)
+    monkeypatch.setattr(bursts, "LONG", 60.0)
+    with suppress(BlockingIOError):
+        line.client.send(DATA)
+    await line.burst.ready()
+    block = BurstBlock(line.burst, ())
+    sizes = [len(block.take()) for _ in range(4)]
+
+    assert sizes == [1000, 1000, 1000, 0]
+    assert BurstBlock(line.burst, ()).take() == DATA[3000:4000]
