@@ -22,11 +22,20 @@ def machine() -> str:
 
 def file_system(path: Path) -> str:
     """The kind of file system that holds a path."""
+    return _mount(path)[1]
+
+
+def device(path: Path) -> str:
+    """The name of the device of the file system that holds a path."""
+    return Path(_mount(path)[0]).name
+
+
+def _mount(path: Path) -> tuple[str, str]:
     found = {}
     for line in Path("/proc/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split(" ")
+        source, place, kind, *_ = line.split(" ")
         if path.is_relative_to(place):
-            found[place] = kind
+            found[place] = source, kind
     return found[max(found, key=len)]
 
 

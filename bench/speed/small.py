@@ -3,8 +3,8 @@
 from contextlib import ExitStack
 from functools import partial
 
-from bench.machine import file_system
 from bench.speed.contest import CPU_EACH, RATE, Case, Result, at_least, compete
+from bench.speed.journal import journaled
 from bench.speed.runs import small_uploads
 from bench.speed.servers import others, ours
 from bench.speed.setting import OURS, PARALLEL, SMALL, TWO, Bench, size_text
@@ -45,8 +45,9 @@ def small(bench: Bench) -> Result:
 
 def strict(bench: Bench) -> Result:
     """Small uploads when every answer is on the medium: at once, against one after the other."""
-    many, disk = bench.sizes.strict, bench.disk
+    many = bench.sizes.strict
     with (
+        journaled(bench.disk) as (disk, kind),
         ours(disk / "strict-1", DURABILITY="strict") as one,
         ours(disk / "strict-2", workers=2, name=TWO, DURABILITY="strict") as two,
     ):
@@ -57,7 +58,7 @@ def strict(bench: Bench) -> Result:
                 small_uploads, bench, each, many // 4, parallel=1
             )
         runs = compete(ways, bench.rounds)
-    title = f"{size_text(SMALL)} uploads with DURABILITY=strict, {file_system(disk)}"
+    title = f"{size_text(SMALL)} uploads with DURABILITY=strict, {kind}"
     case = Case(title=title, measure=RATE, cpu=CPU_EACH, runs=runs)
     rows = [
         case.row(

@@ -1,4 +1,7 @@
-"""The calls to a local file system, blocking: atomic, complete, durable where they say so."""
+"""The calls to a local file system, blocking: atomic, complete, durable where they say so.
+
+What has to wait for the medium is done in `Steps`.
+"""
 
 import contextlib
 import errno
@@ -11,6 +14,8 @@ from pathlib import Path
 
 from tusd_py.block import write_all
 from tusd_py.errors import StorageError
+from tusd_py.storage.fsync import sync_folder
+from tusd_py.storage.steps import Steps
 
 MOST = 64 << 20
 """No small file is larger, in bytes."""
@@ -20,11 +25,6 @@ _CANNOT_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno
 
 class NotAFile(OSError):
     """There is something else, or something far too large: nobody here wrote it."""
-
-
-class NotSynced(OSError):
-    """The medium did not take it. What was written since it last did may be gone, although it can
-    still be read and although a second try may succeed (fsync(2))."""
 
 
 def probe(folder: Path) -> None:
@@ -105,14 +105,14 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
-def replace(path: str | Path, data: bytes, *, durable: bool) -> None:
+def replace(path: str | Path, data: bytes, *, durable: bool) -> Steps[None]:
     """Replace a small file atomically; with `durable` it is on the medium afterwards.
 
     `remove_older` may take the new file for a dead one's when a clock jumps: then there is another.
     """
     while True:
         temporary = f"{path}.{random.getrandbits(128):032x}.tmp"
-        make(temporary, data, durable=durable)
+        yield from make(temporary, data, durable=durable)
         try:
             os.rename(temporary, path)
         except FileNotFoundError:
@@ -123,17 +123,37 @@ def replace(path: str | Path, data: bytes, *, durable: bool) -> None:
             raise
         break
     if durable:
-        sync_folder(os.path.dirname(path))
+        yield [os.path.dirname(path)]
 
 
-def make(path: str, data: bytes, *, durable: bool) -> None:
+def add(path: str, data: bytes, *, durable: bool) -> Steps[None]:
+    """Make a small file where there was none; nobody sees a part of it. When the medium does not
+    take it, it is gone again."""
+    temporary = f"{path}.{random.getrandbits(128):032x}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    made = temporary
+    try:
+        write_all(fd, data, 0)
+        os.rename(temporary, path)
+        made = path
+        if durable:
+            yield [fd, os.path.dirname(path)]
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(made)
+        raise
+    finally:
+        os.close(fd)
+
+
+def make(path: str, data: bytes, *, durable: bool) -> Steps[None]:
     """Make a small file, whole unless the machine fails. Raises `FileExistsError`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         try:
             write_all(fd, data, 0)
             if durable:
-                sync(fd)
+                yield [fd]
         finally:
             os.close(fd)
     except BaseException:
@@ -158,7 +178,7 @@ def tail(fd: int, size: int) -> tuple[int, bytes]:
     return before, os.pread(fd, size, before)
 
 
-def seal(path: str | Path, size: int, *, may_create: bool) -> None:
+def seal(path: str | Path, size: int, *, may_create: bool) -> Steps[None]:
     """Cut a file to `size` bytes and put it on the medium."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if may_create else 0)
     fd = os.open(path, flags, 0o644)
@@ -168,12 +188,12 @@ def seal(path: str | Path, size: int, *, may_create: bool) -> None:
             raise StorageError("Bytes of this upload were lost on the disk.")
         if found > size:
             os.ftruncate(fd, size)
-        sync(fd)
+        yield [fd]
     finally:
         os.close(fd)
 
 
-def move(source: str | Path, target: str | Path, *, below: str | Path) -> None:
+def move(source: str | Path, target: str | Path, *, below: str | Path) -> Steps[None]:
     """Rename a file into folders made as needed, durably. Replaces an earlier file atomically."""
     folder = os.path.dirname(target)
     for attempt in range(5):
@@ -187,34 +207,15 @@ def move(source: str | Path, target: str | Path, *, below: str | Path) -> None:
                 raise StorageError("The folder of the file keeps going away; try again.") from None
         else:
             break
-    sync_folder(folder)
-    for each in made:
-        sync_folder(os.path.dirname(each))
+    yield [str(folder), *(os.path.dirname(each) for each in made)]
 
 
-def sync(fd: int) -> None:
-    """Put a file on the medium. Raises `NotSynced`."""
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        raise NotSynced(error.errno, error.strerror) from error
-
-
-def sync_folder(folder: str | Path) -> None:
-    """Put the names in a folder on the medium. Raises `NotSynced`."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_folders(folder: Path, *, below: Path) -> None:
+def sync_folders(folder: Path, *, below: Path) -> Steps[None]:
     """Put the names in a folder, and in those above it down to `below`, on the medium."""
-    while folder != below:
-        sync_folder(folder)
-        folder = folder.parent
-    sync_folder(below)
+    folders = [folder]
+    while folders[-1] != below:
+        folders.append(folders[-1].parent)
+    yield [str(each) for each in folders]
 
 
 def prune(folder: Path, *, below: Path) -> None:

@@ -40,7 +40,8 @@ class Pool:
     """At most `size` threads, for one event loop at a time.
 
     `width` of them take part, so that a call that waits does not hold up the others. There are
-    more of them when one call was the next for longer than `PATIENCE`, and fewer again after.
+    more of them when one call was the next for longer than `PATIENCE`, and fewer again when calls
+    go on.
     """
 
     def __init__(self, size: int, name: str, *, width: int = 1) -> None:
@@ -52,6 +53,7 @@ class Pool:
         self._least = self._width = width
         self._calls: _Calls = deque()
         self._answers: _Answers = deque()
+        self._leaves: _Leaves = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._awake = 0
         self._is_waking = False
@@ -80,7 +82,7 @@ class Pool:
         turn = None
         for _ in range(min(len(self._calls), self._width - self._awake)):
             self._awake += 1
-            turn = _Turn(self._calls, self._answers, loop, self._rest)
+            turn = _Turn(self._calls, self._answers, self._leaves, loop, self._rest)
             self._turns.put(turn)
             if self._started < self._awake:
                 self._started += 1
@@ -99,13 +101,18 @@ class Pool:
             self._skips = SKIPPED
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Bring what answers there are, and more threads if the same call is still the next."""
+        """Bring what answers there are; let more threads take part if the same call is still the
+        next, and fewer if not."""
         if loop is not self._loop:
             return
         self._deliver()
         waiting, self._next = self._next, self._calls[0][1] if self._calls else None
         if waiting is not None and waiting is self._next:
             self._width = min(self._size, 2 * self._width)
+        elif waiting is not None:  # also where there is always more to do
+            self._width = max(self._least, self._width - 1)
+            if self._awake > self._width:
+                self._leaves.append(None)
         self._wake(loop)
         self._is_looking = bool(self._calls)
         if self._is_looking:
@@ -117,6 +124,7 @@ class Pool:
             return
         turn.is_noted = True
         self._awake -= 1
+        self._leaves.clear()
         self._deliver()
         if self._calls and not self._is_waking:
             assert self._loop is not None
@@ -135,6 +143,8 @@ class Pool:
 
 _Calls = deque[tuple[Callable[[], object], Answer[Any]]]
 _Answers = deque[tuple[Answer[Any], object, BaseException | None]]
+_Leaves = deque[None]
+"""For each of them one thread rests though there are more calls."""
 
 
 class _Turn:
@@ -144,11 +154,13 @@ class _Turn:
         self,
         calls: _Calls,
         answers: _Answers,
+        leaves: _Leaves,
         loop: asyncio.AbstractEventLoop,
         rest: "Callable[[_Turn], None]",
     ) -> None:
         self.calls = calls
         self.answers = answers
+        self.leaves = leaves
         self.loop = loop
         self.rest = rest
         self.is_noted = False
@@ -170,10 +182,18 @@ def _serve(turns: SimpleQueue[_Turn | None]) -> None:
         del turn  # it may be the last that knows the pool
 
 
+def _taken(leaves: _Leaves) -> bool:
+    try:
+        leaves.pop()
+    except IndexError:  # another thread was faster
+        return False
+    return True
+
+
 def _work(turn: _Turn) -> None:
-    """Make calls until none is left."""
-    calls, answers = turn.calls, turn.answers
-    while calls:
+    """Make calls until none is left, or another thread is enough for them."""
+    calls, answers, leaves = turn.calls, turn.answers, turn.leaves
+    while calls and not (leaves and _taken(leaves)):
         try:
             call, answer = calls.popleft()
         except IndexError:  # another thread was faster

@@ -16,6 +16,7 @@ from tests.strace import answers, failing, recording
 CONTENT = content_of(30_000)
 NAME = "file.bin"
 
+NEW = ("rename uploads/42/ID.info", "fsync uploads/42/ID.info", "fsync uploads/42")
 RECORD = ("fsync uploads/42/ID.info.*.tmp", "rename uploads/42/ID.info", "fsync uploads/42")
 BYTES = ("fsync uploads/42/ID.data", *RECORD)
 CHUNK = ("fsync uploads/42/ID.chunks/1.*.tmp", "rename uploads/42/ID.chunks/1")
@@ -59,7 +60,7 @@ class Session:
 FINISHED = {2: file(7), 6: file(8), 8: BYTES, 9: file(9)}
 """What must be done before the answer of that number: it tells of a completion."""
 
-ACKNOWLEDGED = {0: RECORD, 1: BYTES, 3: RECORD, 4: CHUNK + CHUNK_NAME, 5: BYTES, 7: RECORD}
+ACKNOWLEDGED = {0: NEW, 1: BYTES, 3: NEW, 4: CHUNK + CHUNK_NAME, 5: BYTES, 7: NEW}
 """The same for all other answers."""
 
 

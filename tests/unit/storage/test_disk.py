@@ -11,6 +11,7 @@ from tests.fakes import Fault
 from tests.faulty_os import FaultyOs, faulty_os
 from tusd_py.errors import StorageError
 from tusd_py.storage import disk
+from tusd_py.storage.steps import at_once
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def names(folder: Path) -> list[str]:
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     """Afterwards the new bytes are all there is."""
     path = tmp_path / "a.info"
-    disk.replace(path, b"a long first version", durable=False)
-    disk.replace(path, b"second", durable=False)
+    at_once(disk.replace(path, b"a long first version", durable=False))
+    at_once(disk.replace(path, b"second", durable=False))
 
     assert path.read_bytes() == b"second"
     assert names(tmp_path) == ["a.info"]
@@ -43,9 +44,9 @@ def test_a_failed_replacement_leaves_the_file(
 ) -> None:
     """After a failure the old bytes are there, and nothing else is."""
     path = tmp_path / "a.info"
-    disk.replace(path, b"first", durable=False)
+    at_once(disk.replace(path, b"first", durable=False))
     with faulty.failing(fault), pytest.raises(OSError):
-        disk.replace(path, b"second", durable=True)
+        at_once(disk.replace(path, b"second", durable=True))
 
     assert path.read_bytes() == b"first"
     assert names(tmp_path) == ["a.info"]
@@ -53,7 +54,7 @@ def test_a_failed_replacement_leaves_the_file(
 
 def test_a_durable_replacement_is_on_the_medium(tmp_path: Path, faulty: FaultyOs) -> None:
     """The bytes are synced before the name is, and the folder after it."""
-    disk.replace(tmp_path / "a.info", b"x", durable=True)
+    at_once(disk.replace(tmp_path / "a.info", b"x", durable=True))
     kinds = [call.split()[0] for call in faulty.calls]
 
     assert kinds == ["fsync", "rename", "fsync"]
@@ -62,7 +63,7 @@ def test_a_durable_replacement_is_on_the_medium(tmp_path: Path, faulty: FaultyOs
 
 def test_other_replacements_do_not_wait_for_the_medium(tmp_path: Path, faulty: FaultyOs) -> None:
     """An intermediate record costs no sync."""
-    disk.replace(tmp_path / "a.info", b"x", durable=False)
+    at_once(disk.replace(tmp_path / "a.info", b"x", durable=False))
 
     assert faulty.calls == ["rename a.info"]
 
@@ -70,7 +71,7 @@ def test_other_replacements_do_not_wait_for_the_medium(tmp_path: Path, faulty: F
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     """`replace` makes no folders."""
     with pytest.raises(FileNotFoundError):
-        disk.replace(tmp_path / "nowhere" / "a", b"x", durable=False)
+        at_once(disk.replace(tmp_path / "nowhere" / "a", b"x", durable=False))
 
 
 def test_a_file_that_was_taken_for_a_dead_ones_is_made_again(
@@ -85,7 +86,7 @@ def test_a_file_that_was_taken_for_a_dead_ones_is_made_again(
         rename(source, target)
 
     monkeypatch.setattr(faulty, "rename", too_late)
-    disk.replace(tmp_path / "a.info", b"whole", durable=False)
+    at_once(disk.replace(tmp_path / "a.info", b"whole", durable=False))
 
     assert (tmp_path / "a.info").read_bytes() == b"whole"
     assert names(tmp_path) == ["a.info"]
@@ -176,7 +177,7 @@ def test_a_sealed_file_has_its_size_and_is_synced(tmp_path: Path, faulty: Faulty
     """Bytes beyond the offset do not exist; the others are on the medium."""
     path = tmp_path / "a"
     path.write_bytes(b"hello garbage")
-    disk.seal(path, 5, may_create=False)
+    at_once(disk.seal(path, 5, may_create=False))
 
     assert path.read_bytes() == b"hello"
     assert faulty.calls == ["fsync a"]
@@ -188,13 +189,13 @@ def test_lost_bytes_are_not_sealed(tmp_path: Path) -> None:
     path.write_bytes(b"hell")
 
     with pytest.raises(StorageError, match="lost"):
-        disk.seal(path, 5, may_create=False)
+        at_once(disk.seal(path, 5, may_create=False))
     assert path.read_bytes() == b"hell"
 
 
 def test_a_file_is_sealed_that_never_was_written(tmp_path: Path) -> None:
     """An upload of no bytes has no file until then."""
-    disk.seal(tmp_path / "a", 0, may_create=True)
+    at_once(disk.seal(tmp_path / "a", 0, may_create=True))
 
     assert (tmp_path / "a").read_bytes() == b""
 
@@ -206,7 +207,7 @@ def test_a_file_is_moved_into_new_folders(tmp_path: Path, faulty: FaultyOs) -> N
     """The folder of the file and every folder that was made are synced after the rename."""
     source = tmp_path / "a"
     source.write_bytes(b"x")
-    disk.move(source, tmp_path / "final" / "42" / "name", below=tmp_path)
+    at_once(disk.move(source, tmp_path / "final" / "42" / "name", below=tmp_path))
 
     assert (tmp_path / "final" / "42" / "name").read_bytes() == b"x"
     assert faulty.calls[0] == "rename name"
@@ -217,7 +218,7 @@ def test_a_file_is_moved_over_another(tmp_path: Path) -> None:
     """An earlier file is replaced."""
     for name in ("old", "new"):
         (tmp_path / name).write_text(name)
-        disk.move(tmp_path / name, tmp_path / "final" / "name", below=tmp_path)
+        at_once(disk.move(tmp_path / name, tmp_path / "final" / "name", below=tmp_path))
 
     assert (tmp_path / "final" / "name").read_text() == "new"
     assert names(tmp_path) == ["final"]
@@ -239,7 +240,7 @@ def test_a_folder_that_was_pruned_meanwhile_is_made_again(
 
     monkeypatch.setattr(faulty, "rename", rename)
     (tmp_path / "a").write_bytes(b"x")
-    disk.move(tmp_path / "a", folder / "name", below=tmp_path)
+    at_once(disk.move(tmp_path / "a", folder / "name", below=tmp_path))
 
     assert (folder / "name").read_bytes() == b"x"
 
@@ -247,7 +248,7 @@ def test_a_folder_that_was_pruned_meanwhile_is_made_again(
 def test_a_missing_source_is_told(tmp_path: Path) -> None:
     """There is nothing to move."""
     with pytest.raises(FileNotFoundError):
-        disk.move(tmp_path / "a", tmp_path / "final" / "name", below=tmp_path)
+        at_once(disk.move(tmp_path / "a", tmp_path / "final" / "name", below=tmp_path))
 
 
 # --- removing

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import threading
+import time
+from collections import deque
 from collections.abc import Awaitable
 
 import pytest
@@ -46,6 +48,29 @@ async def test_a_call_that_waits_holds_nobody_up() -> None:
     assert quick == ["quick"] * 5
     assert ended == [False] * 3
     assert await each(*slow) == [True] * 3
+
+
+async def test_threads_step_back_though_there_is_always_more_to_do() -> None:
+    """Those that one long call brought do not contend for the interpreter for ever after."""
+    pool = Pool(4, "test")
+    may_end = threading.Event()
+    slow = [pool.ask(lambda: may_end.wait(10)) for _ in range(3)]
+    await each(pool.ask(lambda: "quick"))
+    may_end.set()
+    served: list[int] = []
+
+    def work() -> None:
+        served.append(threading.get_ident())
+        time.sleep(0.0005)  # others can have the interpreter meanwhile
+
+    waiting = deque(pool.ask(work) for _ in range(200))
+    async with asyncio.timeout(10):
+        while len(served) < 60 or len(set(served[-40:])) > 1:
+            waiting.append(pool.ask(work))
+            await waiting.popleft()
+    await each(*slow, *waiting)
+
+    assert len(set(served)) > 1
 
 
 async def test_an_answer_does_not_wait_for_the_calls_behind_it() -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage import disk
+from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local.paths import Paths
+from tusd_py.storage.steps import Steps
 from tusd_py.upload import Upload, is_upload_id
 
 
@@ -43,7 +45,7 @@ def occupy(
     data: str | None,
     before: Sequence[str],
     replaced: Sequence[str],
-) -> None:
+) -> Steps[None]:
     """Move the sealed bytes of an upload to its place, durably, over the file of those that are
     `replaced`; `before` are the claimants so far. May be called again, without `data` when that
     was moved.
@@ -53,23 +55,23 @@ def occupy(
     is_claimed = before[:1] == [upload.id]
     if not is_claimed:
         try:
-            _write(paths, upload, [upload.id, *replaced], durable=bool(before))
-        except disk.NotSynced:
-            _restore(paths, upload, before)
+            yield from _write(paths, upload, [upload.id, *replaced], durable=bool(before))
+        except NotSynced:
+            yield from _restore(paths, upload, before)
             raise
     place = paths.place(upload)
     if data is None:
         if not is_claimed or not os.path.exists(place):
-            _restore(paths, upload, before)
+            yield from _restore(paths, upload, before)
             raise StorageError("Bytes of this upload were lost on the disk.")
         # who moved it may not have come to that
-        disk.sync_folders(Path(place).parent, below=paths.root)
+        yield from disk.sync_folders(Path(place).parent, below=paths.root)
         return
     try:
-        disk.move(data, place, below=paths.root)
+        yield from disk.move(data, place, below=paths.root)
     except (OSError, StorageError):
         if os.path.exists(data):
-            _restore(paths, upload, before)
+            yield from _restore(paths, upload, before)
         raise
 
 
@@ -96,18 +98,18 @@ def open_own(paths: Paths, upload: Upload) -> int:
     return fd
 
 
-def _write(paths: Paths, upload: Upload, ids: Sequence[str], *, durable: bool) -> None:
+def _write(paths: Paths, upload: Upload, ids: Sequence[str], *, durable: bool) -> Steps[None]:
     """A claim that is lost speaks for who finished; one that names another must not come back."""
     data = " ".join(ids).encode()
     if len(ids) == 1:
         with contextlib.suppress(FileExistsError):
-            disk.make(paths.claim(upload), data, durable=durable)
+            yield from disk.make(paths.claim(upload), data, durable=durable)
             return
-    disk.replace(paths.claim(upload), data, durable=durable)
+    yield from disk.replace(paths.claim(upload), data, durable=durable)
 
 
-def _restore(paths: Paths, upload: Upload, before: Sequence[str]) -> None:
+def _restore(paths: Paths, upload: Upload, before: Sequence[str]) -> Steps[None]:
     if before:
-        _write(paths, upload, before, durable=False)
+        yield from _write(paths, upload, before, durable=False)
     else:
         disk.remove(paths.claim(upload))

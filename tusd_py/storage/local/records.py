@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from tusd_py.errors import StorageError, UploadError
 from tusd_py.storage import disk
+from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local import medium
 from tusd_py.storage.local.medium import Medium
 from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
+from tusd_py.storage.steps import Steps
 from tusd_py.upload import Upload
 
 MOST, LARGEST = 1024, 2048
@@ -30,16 +32,16 @@ class LocalRecords:
         self._paths = paths
         self._written: dict[bytes, Upload] = {}
 
-    def create(self, upload: Upload) -> Upload:
+    def create(self, upload: Upload) -> Steps[Upload]:
         """The first record of an upload."""
         for _ in range(5):  # somebody may remove the folder of the user, empty as it is
             try:
-                return self.write(upload, synced=0)
+                return (yield from self._add(upload))
             except FileNotFoundError:
                 disk.make_folder(self._paths.uploads / upload.owner)
         raise StorageError("The folder of the user keeps going away; try again.")
 
-    def write(self, upload: Upload, *, synced: int) -> Upload:
+    def write(self, upload: Upload, *, synced: int) -> Steps[Upload]:
         """Replace the record and return the upload. `synced` of its bytes are on the medium.
 
         When its completion cannot be put there the record is as before.
@@ -49,19 +51,19 @@ class LocalRecords:
         is_next_completed = upload.is_full and upload.ending is None  # before anybody is answered
         is_durable = upload.completion is not None or (self.is_strict and not is_next_completed)
         try:
-            self._replace(written, is_durable=is_durable)
-        except disk.NotSynced:
+            yield from self._replace(written, is_durable=is_durable)
+        except NotSynced:
             if upload.completion is not None and upload.ending is None:
-                self._replace(replace(written, completion=None), is_durable=False)
+                yield from self._replace(replace(written, completion=None), is_durable=False)
             raise
         return written
 
-    def go_back(self, upload: Upload) -> Upload:
+    def go_back(self, upload: Upload) -> Steps[Upload]:
         """What is left of an upload when the medium refused some of its bytes: those that it took
         before. The others may be gone though they can still be read (fsync(2), EIO)."""
         left = medium.left(upload)
         with contextlib.suppress(OSError, UploadError):
-            self.write(left, synced=left.offset)
+            yield from self.write(left, synced=left.offset)
         return left
 
     def read(self, owner: str, upload_id: str) -> Upload:
@@ -75,10 +77,18 @@ class LocalRecords:
             raise ForeignRecord("the record of another upload")
         return upload
 
-    def _replace(self, upload: Upload, *, is_durable: bool) -> None:
+    def _add(self, upload: Upload) -> Steps[Upload]:
+        backing = Medium(boot=self.boot, synced=0)
+        added = replace(upload, backing=backing)
+        data = encode(added, medium=medium.fields(backing))
+        yield from disk.add(self._paths.info(added), data, durable=self.is_strict)
+        self._note(data, added)
+        return added
+
+    def _replace(self, upload: Upload, *, is_durable: bool) -> Steps[None]:
         assert isinstance(upload.backing, Medium)
         data = encode(upload, medium=medium.fields(upload.backing))
-        disk.replace(self._paths.info(upload), data, durable=is_durable)
+        yield from disk.replace(self._paths.info(upload), data, durable=is_durable)
         self._note(data, upload)
 
     def _note(self, data: bytes, upload: Upload) -> None:

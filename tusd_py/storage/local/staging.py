@@ -18,6 +18,7 @@ from tusd_py.errors import StorageError
 from tusd_py.interfaces import Block, ChunkWriter
 from tusd_py.storage import disk
 from tusd_py.storage.local.paths import Paths
+from tusd_py.storage.steps import Steps
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 
@@ -66,17 +67,16 @@ class Staging:
         life of the machine."""
         return self._index(name) is not None
 
-    def keep(self, fd: int, temporary: Path, index: int) -> None:
+    def keep(self, fd: int, temporary: Path, index: int) -> Steps[None]:
         """A chunk is whole: give it its name, on the medium if need be."""
         folder = temporary.parent
         if self._is_strict:
-            disk.sync(fd)
+            yield [fd]
         os.rename(temporary, folder / self._names(index)[0])
         for other in self._names(index)[1:]:
             (folder / other).unlink(missing_ok=True)
         if self._is_strict:
-            disk.sync_folder(folder)
-            disk.sync_folder(folder.parent)
+            yield [str(folder), str(folder.parent)]
 
     def open_to_read(self, upload: Upload, index: int) -> tuple[int, Chunk]:
         """A descriptor of a chunk that waits, and what it is. It may be replaced meanwhile: this is
@@ -131,7 +131,8 @@ class _LocalChunkWriter:
         if chunk.digest is None or len(chunk.digest) != DIGEST_SIZE:
             raise StorageError("A chunk that waits needs its digest.")
         await self._threads.run(write_all, self._fd, chunk.digest, self._position)
-        await self._threads.run(self._staging.keep, self._fd, self._temporary, self._index)
+        keeping = self._staging.keep(self._fd, self._temporary, self._index)
+        await self._threads.run_steps(keeping)
 
 
 def _open(path: Path) -> int:

@@ -17,6 +17,7 @@ from tusd_py.errors import StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.interfaces import ChunkWriter, Content, Writer
 from tusd_py.storage import disk
+from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local import medium, places
 from tusd_py.storage.local.cleaning import Cleaning
 from tusd_py.storage.local.content import LocalContent
@@ -27,6 +28,7 @@ from tusd_py.storage.local.space import Space
 from tusd_py.storage.local.staging import Staging
 from tusd_py.storage.local.writer import open_writer
 from tusd_py.storage.record import TornRecord
+from tusd_py.storage.steps import Steps
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
 from tusd_py.usage import Usage
@@ -69,7 +71,7 @@ class LocalStorage:
         """See `Storage.create`."""
         if upload.length is not None and upload.length > LARGEST:
             raise TooLarge("No file can be so large; send smaller ones.")
-        return await self._threads.run(self._create, upload)
+        return await self._threads.run_steps(self._create(upload))
 
     async def load(self, owner: str, upload_id: str) -> Upload:
         """See `Storage.load`; `UploadGone` when the record is torn.
@@ -90,7 +92,8 @@ class LocalStorage:
 
     async def save(self, upload: Upload) -> Upload:
         """See `Storage.save`. Completions are on the medium when this returns."""
-        return await self._threads.run(self._records.write, upload, synced=medium.synced(upload))
+        writing = self._records.write(upload, synced=medium.synced(upload))
+        return await self._threads.run_steps(writing)
 
     def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
         """See `Storage.writer`. Nothing differs for an `atomic` one on disk."""
@@ -111,8 +114,8 @@ class LocalStorage:
     async def assemble(self, upload: Upload) -> list[Upload]:
         """See `Storage.assemble`: a rename."""
         if upload.offset <= medium.SOON:
-            return await self._threads.run(self._assemble, upload)
-        return await self._threads.run_long(upload.owner, self._assemble, upload)
+            return await self._threads.run_steps(self._assemble(upload))
+        return await self._threads.run_long_steps(upload.owner, self._assemble(upload))
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`: a path."""
@@ -186,9 +189,9 @@ class LocalStorage:
         """See `Storage.clean`: what nobody wrote to for an hour."""
         return await self._threads.run_scan(self._cleaning.run, time.time() - STALE_SECONDS)
 
-    def _create(self, upload: Upload) -> Upload:
+    def _create(self, upload: Upload) -> Steps[Upload]:
         self._space.require(upload.length or 0)
-        return self._records.create(upload)
+        return (yield from self._records.create(upload))
 
     def _load(self, owner: str, upload_id: str) -> Upload:
         try:
@@ -224,21 +227,22 @@ class LocalStorage:
     def _has_file(self, upload: Upload) -> bool:
         return os.path.isfile(self._paths.place(upload)) and places.is_own(self._paths, upload)
 
-    def _assemble(self, upload: Upload) -> list[Upload]:
+    def _assemble(self, upload: Upload) -> Steps[list[Upload]]:
         data = self._paths.data(upload)
         if upload.is_partial:
-            if not self._seal(upload, may_create=not upload.offset):
+            if not (yield from self._seal(upload, may_create=not upload.offset)):
                 raise StorageError("Bytes of this upload were lost on the disk.")
-            disk.sync_folder(self._paths.uploads / upload.owner)
+            yield [str(self._paths.uploads / upload.owner)]
             others = []
         else:
             claimants = places.claimants(self._paths, upload)
             others = self._others(upload, claimants) if claimants else []
             is_first = claimants[:1] != [upload.id]
-            is_moved = not self._seal(upload, may_create=is_first and not upload.offset)
+            may_create = is_first and not upload.offset
+            is_moved = not (yield from self._seal(upload, may_create=may_create))
             replaced = [other.id for other in others]
             source = None if is_moved else data
-            places.occupy(self._paths, upload, source, claimants, replaced)
+            yield from places.occupy(self._paths, upload, source, claimants, replaced)
         disk.remove_files(self._paths.chunks(upload))
         return others
 
@@ -255,12 +259,12 @@ class LocalStorage:
                     others.append(other)
         return others
 
-    def _seal(self, upload: Upload, *, may_create: bool) -> bool:
+    def _seal(self, upload: Upload, *, may_create: bool) -> Steps[bool]:
         """Put the bytes on the medium; False when they are not there."""
         try:
-            disk.seal(self._paths.data(upload), upload.offset, may_create=may_create)
-        except disk.NotSynced:
-            self._records.go_back(upload)
+            yield from disk.seal(self._paths.data(upload), upload.offset, may_create=may_create)
+        except NotSynced:
+            yield from self._records.go_back(upload)
             raise
         except FileNotFoundError:
             return False

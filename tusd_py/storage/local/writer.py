@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,11 +10,12 @@ from contextlib import asynccontextmanager
 from tusd_py.block import write_all
 from tusd_py.errors import StorageError, UploadError
 from tusd_py.interfaces import Block, Writer
-from tusd_py.storage import disk
+from tusd_py.storage import disk, fsync
 from tusd_py.storage.local import medium
 from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.local.records import LocalRecords
 from tusd_py.storage.local.staging import Staging
+from tusd_py.storage.steps import Steps
 from tusd_py.storage.thread import Threads
 from tusd_py.upload import Chunk, Upload
 
@@ -144,9 +144,9 @@ class _LocalWriter:
 
     async def _sync(self, fd: int, position: int) -> int:
         if position - self._synced <= medium.SOON:
-            await self._threads.run(disk.sync, fd)
+            await self._threads.sync(fd)
         else:
-            await self._threads.run_long(self._upload.owner, disk.sync, fd)
+            await self._threads.run_long(self._upload.owner, fsync.sync, fd)
         return position
 
     async def _settle(self) -> None:
@@ -157,28 +157,28 @@ class _LocalWriter:
         try:
             self._synced = await syncing
         except UploadError:
-            self._upload = await self._threads.run(self._records.go_back, self._upload)
+            self._upload = await self._threads.run_steps(self._records.go_back(self._upload))
             self._kept = self._upload.offset
             raise
 
     async def _write_record(self, upload: Upload) -> Upload:
         before, self._kept = self._kept, upload.offset  # a record may come of it, even if cancelled
         try:
-            self._upload = await self._threads.run(self._store, upload)
+            self._upload = await self._threads.run_steps(self._store(upload))
         except UploadError:
             self._kept = before
-            again = functools.partial(self._records.write, self._upload, synced=self._synced)
             with contextlib.suppress(UploadError):
-                await self._threads.run(again)
+                again = self._records.write(self._upload, synced=self._synced)
+                await self._threads.run_steps(again)
             raise
         return self._upload
 
-    def _store(self, upload: Upload) -> Upload:
+    def _store(self, upload: Upload) -> Steps[Upload]:
         """The bytes that wait, then the record that counts them."""
         is_open = self._fd is not None
         if self._held:
             self._put_held()
-        stored = self._records.write(upload, synced=self._synced)
+        stored = yield from self._records.write(upload, synced=self._synced)
         if not is_open and self._fd is not None:
             fd, self._fd = self._fd, None  # nothing is to be cut off
             os.close(fd)
