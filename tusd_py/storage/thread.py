@@ -17,6 +17,9 @@ T = TypeVar("T")
 SHORT = 16
 """Threads for calls that end soon."""
 
+BULK = 2
+"""Threads, at first, for calls that move large pieces of bodies: milliseconds each."""
+
 LONG = 8
 """Threads for calls that take as long as a file is large: copies, and putting it on the medium."""
 
@@ -32,6 +35,7 @@ class Threads:
 
     def __init__(self) -> None:
         self._short = Pool(SHORT, "disk")
+        self._bulk = Pool(SHORT, "disk-bulk", width=BULK)
         self._long = Pool(LONG, "disk-long", width=LONG)
         self._scan = Pool(SCAN, "disk-scan", width=SCAN)
         self._syncing = Syncing()
@@ -45,6 +49,10 @@ class Threads:
         closed descriptor, and no lock is let go while a thread writes.
         """
         return await _ended(self._short.ask(functools.partial(call, *args, **kwargs)))
+
+    async def run_bulk(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for a call that moves many bytes: it does not hold up the small ones."""
+        return await _ended(self._bulk.ask(functools.partial(call, *args, **kwargs)))
 
     async def run_steps(self, steps: Steps[T]) -> T:
         """As `run`, for work that has to wait for the medium in between: together with others, if

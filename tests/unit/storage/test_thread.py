@@ -59,6 +59,19 @@ async def test_a_large_file_does_not_keep_small_calls_waiting() -> None:
     assert answer == "soon"
 
 
+async def test_bodies_on_their_way_do_not_keep_small_calls_waiting() -> None:
+    """However many pieces of bodies are moved, a record goes on, and the loop waits for none."""
+    threads = Threads()
+    may_end = threading.Event()
+    bulk = [asyncio.create_task(threads.run_bulk(may_end.wait, 10)) for _ in range(30)]
+    async with asyncio.timeout(5):
+        answer = await threads.run(lambda: "soon")
+    may_end.set()
+
+    assert answer == "soon"
+    assert await asyncio.gather(*bulk) == [True] * 30
+
+
 async def test_a_user_does_not_keep_others_waiting() -> None:
     """However many long calls one user has, there are threads for another's, and for scans."""
     threads = Threads()

@@ -123,7 +123,7 @@ class _LocalChunkWriter:
         self._position = 0
 
     async def write(self, block: Block) -> int:
-        size = await self._threads.run(block.into, self._fd, self._position)
+        size = await self._threads.run_bulk(block.into, self._fd, self._position)
         self._position += size
         return size
 

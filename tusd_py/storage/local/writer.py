@@ -78,7 +78,7 @@ class _LocalWriter:
             self._held_size += len(data)
             size = len(data)
         else:
-            size = await self._threads.run(self._put_block, block)
+            size = await self._threads.run_bulk(self._put_block, block)
         self._position += size
         return size
 
