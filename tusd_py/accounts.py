@@ -1,30 +1,10 @@
-"""What each user may still take: open uploads, and bytes of all their uploads.
+"""The accounts of those who are at work, and of bytes that are in no upload yet."""
 
-An account is counted from the storage once, then kept by what this process does, and counted again
-from time to time, because other processes work on the same storage. Bytes on their way count, too.
-So it is exact within a process, however many requests come at once; what another process did is
-seen `FRESH_SECONDS` later, and before a refusal `AGAIN_SECONDS` later. Whoever has so many files
-that counting them takes long is counted less often.
-"""
-
-import asyncio
 import contextlib
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
 
-from tusd_py.errors import QuotaExceeded, StorageError, TooManyUploads, UploadError
-from tusd_py.upload import Final, Upload
-from tusd_py.usage import Held, Usage, held
-
-FRESH_SECONDS = 10.0
-AGAIN_SECONDS = 1.0
-IDLE_SECONDS = 60.0
-REST = 20
-"""After a count there is none for so many times as long as it took."""
-
-Look = Callable[[str], Awaitable[Usage]]
+from tusd_py.account import IDLE_SECONDS, Account, Look, Terms
 
 
 class Accounts:
@@ -39,22 +19,19 @@ class Accounts:
         quota: int | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.max_open = max_open
-        self.quota = quota
-        self.clock = clock
-        self._look = look
+        self.terms = Terms(look=look, max_open=max_open, quota=quota, clock=clock)
         self._accounts: dict[str, Account] = {}
         self._tidied_at = clock()
 
     @property
     def are_limited(self) -> bool:
         """Whether there is anything to count."""
-        return self.max_open is not None or self.quota is not None
+        return self.terms.max_open is not None or self.terms.quota is not None
 
     @contextlib.asynccontextmanager
     async def flight(self, owner: str) -> AsyncIterator["Flight"]:
         """Count bytes of a user that are kept for a moment, in no upload yet."""
-        if self.quota is None:
+        if self.terms.quota is None:
             yield Flight(None)
             return
         account = await self.open(owner)
@@ -67,33 +44,29 @@ class Accounts:
 
     async def require(self, owner: str, size: int) -> None:
         """Return if a user may have so many bytes more. Raises `QuotaExceeded`."""
-        if self.quota is not None:
+        if self.terms.quota is not None:
             account = await self.open(owner)
             await account.require(0, size)
 
-    async def open(self, owner: str) -> "Account":
+    async def open(self, owner: str) -> Account:
         """The account of a user, counted not long ago. Raises `StorageError`."""
         self._forget_idle()
         account = self._accounts.get(owner)
         if account is None:
-            account = self._accounts[owner] = Account(self, owner)
-        account.used_at = self.clock()
+            account = self._accounts[owner] = Account(self.terms, owner)
+        account.used_at = self.terms.clock()
         await account.refresh()
         return account
 
-    def known(self, owner: str) -> "Account | None":
+    def known(self, owner: str) -> Account | None:
         """The account of a user who is at work; there is nothing to keep for others."""
         return self._accounts.get(owner)
 
-    async def look(self, owner: str) -> Usage:
-        """Count what a user has."""
-        return await self._look(owner)
-
     def _forget_idle(self) -> None:
         """Whoever comes back after a while is counted again anyway."""
-        if self.clock() - self._tidied_at < IDLE_SECONDS:
+        if self.terms.clock() - self._tidied_at < IDLE_SECONDS:
             return
-        self._tidied_at = self.clock()
+        self._tidied_at = self.terms.clock()
         for owner in [owner for owner, each in self._accounts.items() if each.is_idle]:
             del self._accounts[owner]
 
@@ -101,7 +74,7 @@ class Accounts:
 class Flight:
     """Bytes on their way, which count while they are; without an account they do not."""
 
-    def __init__(self, account: "Account | None") -> None:
+    def __init__(self, account: Account | None) -> None:
         self._account = account
         self.size = 0
 
@@ -117,217 +90,3 @@ class Flight:
             landed = max(0, min(size, self.size))
             self._account.land(landed)
             self.size -= landed
-
-
-class Claim:
-    """Whether an upload is to count from now on as it was claimed."""
-
-    is_kept = False
-
-
-class Account:
-    """What one user has. Only `refresh`, `admit`, `claimed` and `fly` wait."""
-
-    def __init__(self, accounts: Accounts, owner: str) -> None:
-        self.used_at = accounts.clock()
-        self._accounts = accounts
-        self._owner = owner
-        self._open: dict[str, Held] = {}
-        self._open_size = 0
-        self._finished = 0
-        self._flying = 0
-        self._at_work: Counter[str] = Counter()
-        self._changed: dict[str, int | None] = {}
-        self._looking = asyncio.Lock()
-        self._looks = 0
-        self._begun_at: float | None = None
-        self._ended_at = 0.0
-        self._took = 0.0
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is lost when it is counted anew."""
-        is_used = self._at_work or self._looking.locked()
-        return not is_used and self._age(self.used_at) >= IDLE_SECONDS
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return self._open_size + self._finished + self._flying
-
-    @property
-    def count(self) -> int:
-        """Open uploads."""
-        return len(self._open)
-
-    @contextlib.contextmanager
-    def at_work(self, upload_id: str) -> Iterator[None]:
-        """While this process is at work on an upload it knows best what that one takes."""
-        self._at_work[upload_id] += 1
-        try:
-            yield
-        finally:
-            self._at_work[upload_id] -= 1
-            if not self._at_work[upload_id]:
-                del self._at_work[upload_id]
-
-    async def refresh(self) -> None:
-        """Count again after a while. Where that fails the earlier count stays, if there is one."""
-        if not self._is_stale():
-            return
-        async with self._looking:
-            if not self._is_stale():
-                return
-            try:
-                await self._look()
-            except StorageError:
-                if self._begun_at is None:
-                    raise
-                self._begun_at = self._accounts.clock()
-
-    async def admit(self, upload: Upload) -> None:
-        """Take a new upload in. Raises `TooManyUploads` or `QuotaExceeded`."""
-        count = 0 if isinstance(upload.concat, Final) else 1  # that one is finished at once
-        await self.require(count, held(upload, {}).total)
-        self.note(upload)
-
-    async def require(self, count: int, size: int) -> None:
-        """Return if there is room for so many open uploads and bytes more.
-
-        Raises `TooManyUploads` or `QuotaExceeded`, but not before other processes were looked at.
-        """
-        while (refusal := self._refusal(count, size)) is not None:
-            if not await self._look_again():
-                raise refusal
-
-    @contextlib.asynccontextmanager
-    async def claimed(self, upload: Upload) -> AsyncIterator["Claim"]:
-        """Count an upload as `upload`, whose length may be news; as before, if that is not kept.
-
-        Raises `QuotaExceeded`.
-        """
-        await self.require(0, self._growth(upload))
-        before = self._open.get(upload.id)
-        self.note(upload)
-        claim = Claim()
-        try:
-            yield claim
-        finally:
-            if before is not None and not claim.is_kept and self._drop(upload.id) is not None:
-                self._put(upload.id, before)
-                if before.is_told != (upload.length is not None):
-                    self.doubt()  # chunks may have come meanwhile
-
-    async def fly(self, size: int) -> None:
-        """Count so many bytes that are on their way. Raises `QuotaExceeded`."""
-        await self.refresh()
-        await self.require(0, size)
-        self._flying += size
-
-    def land(self, size: int) -> None:
-        """Count so many bytes on their way no more."""
-        self._flying -= size
-
-    def note(self, upload: Upload) -> None:
-        """An upload is now as its record says."""
-        before = self._drop(upload.id)
-        self._changed[upload.id] = None
-        if upload.is_open:
-            self._put(upload.id, held(upload, {} if before is None else before.waiting))
-        elif upload.is_file:
-            self._changed[upload.id] = upload.offset
-            self._finished += upload.offset if before is not None else 0
-        elif before is None and upload.completion is not None and not upload.is_partial:
-            self._finished = max(0, self._finished - upload.offset)
-
-    def forget(self, upload_id: str) -> None:
-        """An open upload is gone, if it was there."""
-        self._drop(upload_id)
-        self._changed[upload_id] = None
-
-    def waiting(self, upload_id: str, index: int) -> int:
-        """The size of the chunk that waits under an index, as far as it counts."""
-        known = self._open.get(upload_id)
-        return 0 if known is None else known.waiting.get(index, 0)
-
-    def wait(self, upload: Upload, index: int, size: int | None) -> None:
-        """A chunk of `upload` waits under an index, or with None no more."""
-        before = self._drop(upload.id)
-        if before is not None:
-            chunks = {n: each for n, each in before.waiting.items() if n != index}
-            if size is not None and not before.is_told:
-                chunks[index] = size
-            self._put(upload.id, replace(before, waiting=chunks))
-
-    @contextlib.contextmanager
-    def in_doubt(self) -> Iterator[None]:
-        """Count again before the next use if a call fails: what became of it is not known."""
-        try:
-            yield
-        except BaseException:
-            self.doubt()
-            raise
-
-    def doubt(self) -> None:
-        """Count again before the next use."""
-        self._begun_at = None
-
-    def _put(self, upload_id: str, what: Held) -> None:
-        self._open[upload_id] = what
-        self._open_size += what.total
-
-    def _drop(self, upload_id: str) -> Held | None:
-        before = self._open.pop(upload_id, None)
-        self._open_size -= 0 if before is None else before.total
-        return before
-
-    def _growth(self, upload: Upload) -> int:
-        before = self._open.get(upload.id)
-        if before is None:
-            return held(upload, {}).total
-        return held(upload, before.waiting).total - before.total
-
-    def _refusal(self, count: int, size: int) -> UploadError | None:
-        max_open, quota = self._accounts.max_open, self._accounts.quota
-        if max_open is not None and count and self.count + count > max_open:
-            return TooManyUploads(max_open)
-        if quota is not None and size > 0 and self.size + size > quota:
-            return QuotaExceeded(quota)
-        return None
-
-    def _is_stale(self) -> bool:
-        fresh = max(FRESH_SECONDS, REST * self._took)
-        return self._begun_at is None or self._age(self._begun_at) >= fresh
-
-    def _age(self, moment: float) -> float:
-        return self._accounts.clock() - moment
-
-    async def _look_again(self) -> bool:
-        """Count again, unless that was done just now; tells whether there is a new count."""
-        looks = self._looks
-        async with self._looking:
-            if self._looks != looks:
-                return True
-            is_trusted = self._begun_at is not None
-            if is_trusted and self._age(self._ended_at) < max(AGAIN_SECONDS, REST * self._took):
-                return False
-            await self._look()
-            return True
-
-    async def _look(self) -> None:
-        """Count what is stored; what this process changed meanwhile, or is at work on, it knows
-        better."""
-        begun_at = self._accounts.clock()
-        self._changed = {}
-        usage = await self._accounts.look(self._owner)
-        own = self._changed.keys() | (self._at_work.keys() & self._open.keys())
-        opened = {each: held for each, held in usage.open.items() if each not in own}
-        opened |= {each: held for each, held in self._open.items() if each in own}
-        finished = {each: size for each, size in usage.finished.items() if each not in own}
-        finished |= {each: size for each, size in self._changed.items() if size is not None}
-        self._open = opened
-        self._open_size = sum(each.total for each in opened.values())
-        self._finished = sum(finished.values())
-        self._begun_at, self._ended_at = begun_at, self._accounts.clock()
-        self._took = self._ended_at - begun_at
-        self._looks += 1

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from tusd_py.accounts import Account, Accounts, Flight
+from tusd_py.account import Account
+from tusd_py.accounts import Accounts, Flight
 from tusd_py.errors import UploadError
 from tusd_py.events import Cleaned
 from tusd_py.interfaces import Block, ChunkWriter, Content, Storage, Writer
@@ -55,7 +56,7 @@ class MeteredStorage:
 
     def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
         """See `Storage.writer`."""
-        if self._accounts.quota is None:
+        if self._accounts.terms.quota is None:
             return self._storage.writer(upload, atomic=atomic)
         return self._counted(upload, atomic=atomic)
 
@@ -77,7 +78,7 @@ class MeteredStorage:
     @asynccontextmanager
     async def stage(self, upload: Upload, index: int) -> AsyncIterator[ChunkWriter]:
         """See `Storage.stage`."""
-        if self._accounts.quota is None or upload.length is not None:
+        if self._accounts.terms.quota is None or upload.length is not None:
             async with self._storage.stage(upload, index) as writer:
                 yield writer
             return

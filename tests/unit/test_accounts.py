@@ -12,7 +12,8 @@ import pytest
 from tests.core import LIFE, NEW, USER, Core
 from tests.fakes import Fault, MemoryBody, MemoryStorage
 from tests.uploads import NOW, UPLOAD, completed, fresh
-from tusd_py.accounts import AGAIN_SECONDS, FRESH_SECONDS, IDLE_SECONDS, REST, Accounts
+from tusd_py.account import AGAIN_SECONDS, FRESH_SECONDS, IDLE_SECONDS, REST
+from tusd_py.accounts import Accounts
 from tusd_py.checksum import Checksum
 from tusd_py.errors import (
     BodyInterrupted,
