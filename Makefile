@@ -2,17 +2,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= $(shell expr $$(nproc) + 1)
 DEMO := tusd_py/web/demo/static/tus.min.js
+PAGE := tusd_py/web/openapi/static/scalar.js
 
-.PHONY: run test nightly bench lint format docs fuzz properties lock audit clean
+.PHONY: run page test nightly bench lint format docs fuzz properties lock audit clean
 
 run: .venv/run.stamp ## a server for trying things, on http://127.0.0.1:8000
 	@sh tools/tus-js-client.sh $(DEMO) || true
+	@sh tools/api-docs.sh $(PAGE) || true
 	@exec $(BIN)/tusd-py dev $(ARGS)
+
+page: ## the page /docs, to be put into an image or a wheel
+	@sh tools/api-docs.sh $(PAGE)
 
 test: .venv/test.stamp ## every test, with real clients and a real browser
 	@sh tools/need.sh npm:npm curl:curl chromium:chromium nginx:nginx-light \
 		faketime:faketime mount:mount strace:strace unshare:util-linux
 	@sh tools/tus-js-client.sh $(DEMO)
+	@sh tools/api-docs.sh $(PAGE)
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 nightly: .venv/test.stamp ## 200 rounds of kill -9; the other event loop; bodies the other way
@@ -53,7 +59,7 @@ audit: .venv/lock.stamp ## known holes in what the image is made of; asks a serv
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 clean:
-	rm -rf .venv node_modules bench/*/node/node_modules $(DEMO) build *.egg-info
+	rm -rf .venv node_modules bench/*/node/node_modules $(DEMO) $(PAGE) $(PAGE).gz build *.egg-info
 
 .venv/run.stamp: pyproject.toml
 	@sh tools/venv.sh $(PYTHON)

@@ -21,6 +21,7 @@ from tusd_py.web.auth import Authenticator
 from tusd_py.web.cors import Cors
 from tusd_py.web.demo import demo_routes
 from tusd_py.web.errors import REFUSAL, Handler, refuse_expectation
+from tusd_py.web.openapi import openapi_routes
 from tusd_py.web.origin import PublicAddress
 from tusd_py.web.pace import Debts, OwnDebts, Pace
 from tusd_py.web.rest import BASE as REST_BASE
@@ -58,6 +59,9 @@ def create_app(config: Config, part: Part | None = None) -> web.Application:
         app.add_routes(demo_routes(config.tus_base_path))
     _add(app, "/healthz", plain.alive)
     _add(app, "/readyz", _ready)
+    if config.api_docs:
+        for path, handler in openapi_routes(config.tus_base_path, _known_address(config)).items():
+            _add(app, path, handler)
     _add(app, "/metrics", _measured)
     _add(app, f"{REST_BASE}{{name:.*}}", _rest)
     _add(app, config.tus_base_path[:-1], _tus)
@@ -139,6 +143,13 @@ def _make_faces(app: web.Application, config: Config, service: UploadService, pa
         share=share,
         met=app[METRICS].limit_hit,
     )
+
+
+def _known_address(config: Config) -> PublicAddress | None:
+    """How clients see this server; None when nobody said so."""
+    if config.public_url is None and not config.trusted_proxies:
+        return None
+    return PublicAddress(public_url=config.public_url, trusted=config.trusted_proxies)
 
 
 def _with_headers(

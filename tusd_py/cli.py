@@ -188,9 +188,11 @@ def _welcome(config: Config, port: int, token: str) -> str:
             *("--data-binary", "Hello, upload!"),
         ]
     )
+    reference = f"REST reference:\n  {address}/docs\n\n" if config.api_docs else ""
     return (
         f"\ntusd-py {__version__} for trying things, with its data in {DEV_FOLDER}/\n\n"
         f"Demo page:\n  {address}/#token={token}\n\n"
+        f"{reference}"
         f"Token of user {DEV_USER}, valid for a week:\n  {token}\n\n"
         f"Upload a file of 14 bytes:\n  {curl}\n\n"
         f"It will lie in {_folder_of_files(config)}/{DEV_USER}/. Ctrl-C stops.\n"

@@ -92,6 +92,7 @@ class Config:
     shutdown_timeout: timedelta = _setting(read.duration, "time in which the process has left after SIGTERM and SHUTDOWN_DELAY; requests that still run are cut", "20s", timedelta(seconds=20))
     cors_allow_origins: tuple[str, ...] = _setting(read.origins, "origins of web pages that may use the server, exact, comma separated; * for all", "*", ("*",))
     demo: bool = _setting(read.flag, "whether / serves the demo page: true or false", "false", False)
+    api_docs: bool = _setting(read.flag, "whether the REST face is described, at /openapi.json for programs and at /docs for people: true or false", "true", True)
     log_format: LogFormat = _setting(read.log_format, "text for people or json for machines", "text", LogFormat.TEXT)
     log_level: LogLevel = _setting(read.log_level, "debug, info, warning or error", "info", LogLevel.INFO)
 # fmt: on

@@ -223,7 +223,7 @@ async def dev(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, s
 
 
 async def test_dev_works_as_pasted(tmp_path: Path) -> None:
-    """Address, token, and a curl line that works when it is run by sh; Ctrl-C stops it cleanly."""
+    """Addresses, token, and a curl line that works when run by sh; Ctrl-C stops it cleanly."""
     async with dev(tmp_path) as (process, welcome):
         curl = next(line for line in welcome.splitlines() if "curl" in line)
         shell = await asyncio.create_subprocess_exec(
@@ -236,6 +236,7 @@ async def test_dev_works_as_pasted(tmp_path: Path) -> None:
         said = await ended(process)
 
     assert re.search(r"http://127\.0\.0\.1:[1-9][0-9]*/", welcome)
+    assert re.search(r"^  http://127\.0\.0\.1:[1-9][0-9]*/docs$", welcome, re.M)
     assert token is not None
     assert token[1] in welcome.replace(f"#token={token[1]}", "")
     assert pasted.startswith("HTTP/1.1 201 ")

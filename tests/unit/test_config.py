@@ -132,6 +132,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("CORS_ALLOW_ORIGINS", "null,capacitor://localhost", ("null", "capacitor://localhost")),
     ("DEMO", "true", True),
     ("DEMO", "Off", False),
+    ("API_DOCS", "false", False),
     ("LOG_FORMAT", "json", LogFormat.JSON),
     ("LOG_LEVEL", "DEBUG", LogLevel.DEBUG),
 ]
@@ -179,6 +180,7 @@ def test_the_defaults() -> None:
     assert config.shutdown_delay == timedelta(0)
     assert config.cors_allow_origins == ("*",)
     assert config.demo is False
+    assert config.api_docs is True
     assert (config.log_format, config.log_level) == (LogFormat.TEXT, LogLevel.INFO)
 
 

@@ -29,6 +29,7 @@ from tests.servers import free_port, settings
 pytestmark = pytest.mark.xdist_group("image")  # one build is enough
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+STATIC = "tusd_py/web/*/static/*"
 DOCKERFILES = ["Dockerfile", "examples/main_service/Dockerfile"]
 
 
@@ -318,6 +319,16 @@ def test_image_holds_what_is_locked(image: Image) -> None:
         for name, one in locked().items()
         if name != "setuptools" and (one.marker is None or one.marker.evaluate())
     }
+
+
+def test_image_holds_the_files_of_the_pages(image: Image) -> None:
+    """What the demo page and /docs are made of is in the image, also what was fetched from npm
+    before it was built."""
+    [package] = (image.root / "opt/tusd-py/lib").glob("python*/site-packages/tusd_py")
+    own = [path.relative_to(REPOSITORY / "tusd_py") for path in REPOSITORY.glob(STATIC)]
+
+    assert len(own) >= 10
+    assert [path for path in own if not (package / path).is_file()] == []
 
 
 def test_image_says_what_is_missing(image: Image, place: Path) -> None:

@@ -144,23 +144,29 @@ def finished(request: web.Request, error: UploadError, form: Format) -> web.Resp
     """The answer to an error, with the headers that its kind demands."""
     response = form(request, error, status_of(error))
     request[REFUSAL] = error
-    match error:
-        case errors.Unauthorized():
-            response.headers["WWW-Authenticate"] = "Bearer"
-        case MethodNotAllowed():
-            response.headers["Allow"] = ", ".join(error.allowed)
-        case RangeNotSatisfiable():
-            response.headers["Content-Range"] = f"bytes */{error.size}"
-        case errors.TooManyRequests():
-            response.headers["Retry-After"] = str(error.retry_after)
-        case errors.Trouble() | errors.BodyStopped():
-            response.headers["Retry-After"] = "1"
+    response.headers.update(headers_of(error))
     if request.can_read_body and not request.content.is_eof():
         response.force_close()
     if isinstance(error, errors.BodyError) and request.protocol is not None:
         response.force_close()  # also when all of the body came: no other request follows here
         hang_up(request)
     return response
+
+
+def headers_of(error: UploadError) -> dict[str, str]:
+    """The headers that the kind of an error demands."""
+    match error:
+        case errors.Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case MethodNotAllowed():
+            return {"Allow": ", ".join(error.allowed)}
+        case RangeNotSatisfiable():
+            return {"Content-Range": f"bytes */{error.size}"}
+        case errors.TooManyRequests():
+            return {"Retry-After": str(error.retry_after)}
+        case errors.Trouble() | errors.BodyStopped():
+            return {"Retry-After": "1"}
+    return {}
 
 
 def hang_up(request: web.Request) -> None:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from tusd_py.errors import NoSpace, StorageError, Trouble, UploadError
 from tusd_py.service import UploadService
-from tusd_py.web.errors import REASON, MethodNotAllowed, NoSuchAddress, answering
+from tusd_py.web.errors import REASON, Handler, MethodNotAllowed, NoSuchAddress, answering
 
 LEAVING: web.AppKey[asyncio.Event] = web.AppKey("leaving", asyncio.Event)
 """Set from the signal on: load balancers shall send nobody here any more."""
@@ -47,6 +47,16 @@ async def measured(request: web.Request, exposition: tuple[bytes, str]) -> web.S
     async def answer(request: web.Request) -> web.StreamResponse:
         _require_reading(request)
         return web.Response(body=data, headers={"Content-Type": media_type})
+
+    return await answering(request, answer, _refusal)
+
+
+async def reading(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What a handler gives to GET and HEAD; other methods are 405."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        _require_reading(request)
+        return await handler(request)
 
     return await answering(request, answer, _refusal)
 

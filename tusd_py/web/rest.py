@@ -194,9 +194,13 @@ def _success(**fields: object) -> web.Response:
     return web.json_response({"status": "success", **fields})
 
 
-def _refusal(_request: web.Request, error: UploadError, status: int) -> web.Response:
+def refusal_fields(error: UploadError) -> dict[str, object]:
     """The error as JSON: a stable word for programs, a sentence for people."""
     fields: dict[str, object] = {"status": "error", "code": error.code, "message": str(error)}
     if isinstance(error, MissingChunks):
         fields |= {"missing": error.missing, "missing_count": error.count}
-    return web.json_response(fields, status=status, reason=REASON.get(status))
+    return fields
+
+
+def _refusal(_request: web.Request, error: UploadError, status: int) -> web.Response:
+    return web.json_response(refusal_fields(error), status=status, reason=REASON.get(status))
