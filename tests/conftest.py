@@ -16,6 +16,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from botocore.loaders import create_loader
 
+from tests.receiver import Receiver, receiving
 from tests.servers import Address, ServerProcess, running
 from tests.stores import Folder, InBucket, MakeStore
 from tests.weed import Bucket, Weed
@@ -168,6 +169,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout) as session:
         yield session
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A main service that can be told of uploads: `await make_server(**receiver.settings)`."""
+    async with receiving() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tusd_py.errors import (
     UploadGone,
     UploadNotFound,
 )
-from tusd_py.events import Cleaned, Event
+from tusd_py.events import Cleaned, Event, Recorded
 from tusd_py.interfaces import Block, ChunkWriter, Content, Hasher, Outlet, Writer
 from tusd_py.upload import Chunk, Upload
 from tusd_py.usage import Usage, held
@@ -72,8 +72,9 @@ class MemorySink:
         self.events.append(event)
 
     def kinds(self) -> list[str]:
-        """The names of the events, in order."""
-        return [type(event).__name__ for event in self.events]
+        """The names of the events that tell something new, in order."""
+        news = (event for event in self.events if not isinstance(event, Recorded))
+        return [type(event).__name__ for event in news]
 
 
 class MemoryBody:

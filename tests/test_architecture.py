@@ -44,6 +44,7 @@ ROOT = {
     "runtime",
     "server",
     "tokens",
+    "undelivered",
     "workers",
 }
 
@@ -55,14 +56,14 @@ MAY_IMPORT = {
     **dict.fromkeys(FACADES, VALUES | SEAMS | BEHAVIOUR | FACADES),
     **dict.fromkeys(ROOT, VALUES | SEAMS | BEHAVIOUR | BACKENDS | FACADES | ROOT),
 }
-FACTORIES = {"tusd_py.storage", "tusd_py.locks"}
-"""The two modules below the root that may know Config."""
+FACTORIES = {"tusd_py.storage", "tusd_py.locks", "tusd_py.notify.opening"}
+"""The modules below the root that may know Config."""
 
 HOME = {
     "aiobotocore": {"storage"},
     "botocore": {"storage"},
     "types_aiobotocore_s3": {"storage"},
-    "aiohttp": {"web", "app", "server", "storage"},
+    "aiohttp": {"web", "app", "server", "storage", "notify"},
     "multidict": {"web"},
     "multipart": {"web"},
     "jwt": {"web", "tokens"},

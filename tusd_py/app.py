@@ -13,6 +13,7 @@ from tusd_py.interfaces import EventSink
 from tusd_py.locks import open_locker
 from tusd_py.metrics import Metrics
 from tusd_py.notify import FanOut, LogSink
+from tusd_py.notify.opening import open_notifier
 from tusd_py.service import Limits, UploadService
 from tusd_py.storage import open_storage
 from tusd_py.sweeper import sweep_forever
@@ -71,17 +72,25 @@ def create_app(config: Config, part: Part | None = None) -> web.Application:
 
 
 @contextlib.asynccontextmanager
-async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[UploadService]:
+async def open_service(
+    config: Config,
+    *sinks: EventSink,
+    delivers: bool = False,
+    told: Callable[[int, float, int], None] | None = None,
+) -> AsyncIterator[UploadService]:
     """The upload service on the storage and the locks that the settings name; `sinks` are told what
-    happens before the log is."""
+    happens after the main service's outbox and before the log. With `delivers` this process brings
+    what is in the outbox to the main service; `told` hears how much waits there (`Courier`)."""
     async with (
         open_storage(config) as storage,
         open_locker(config.local_temp_chunk_path) as locker,
+        open_notifier(config, locate=storage.location, delivers=delivers, told=told) as notifier,
     ):
+        first = [] if notifier is None else [notifier]
         yield UploadService(
             storage=storage,
             locker=locker,
-            events=FanOut([*sinks, LogSink()]),
+            events=FanOut([*first, *sinks, LogSink()]),
             limits=Limits(
                 max_size=config.max_upload_size,
                 expires_after=config.upload_expires_after,
@@ -91,6 +100,7 @@ async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[Uploa
                 quota=config.user_quota,
             ),
             now=lambda: datetime.now(UTC),
+            notice=None if notifier is None else notifier.notice,
         )
 
 
@@ -98,7 +108,7 @@ def _serving(config: Config, part: Part) -> Callable[[web.Application], AsyncIte
     """Opens the service before the first request and closes it after the last."""
 
     async def serving(app: web.Application) -> AsyncIterator[None]:
-        async with open_service(config, app[METRICS]) as service:
+        async with open_service(config, app[METRICS], delivers=True) as service:
             _make_faces(app, config, service, part)
             if not part.sweeps:
                 yield
@@ -130,7 +140,6 @@ def _make_faces(app: web.Application, config: Config, service: UploadService, pa
         idle=config.body_timeout.total_seconds(),
         rate=config.min_transfer_rate,
         share=share,
-        notifies=False,
     )
     app[_TUS] = TusFace(
         service=service,

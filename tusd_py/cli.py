@@ -1,4 +1,4 @@
-"""The command line: serve, dev, token, sweep, check."""
+"""The command line: serve, dev, token, sweep, check, events."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tusd_py import __version__
+from tusd_py import __version__, undelivered
 from tusd_py.app import open_service
 from tusd_py.config import Config, add_flags, load_config
 from tusd_py.errors import UploadError
@@ -28,12 +28,12 @@ DEV_AUDIENCE = "upload-service"
 DEV_USER = "42"
 WEEK = 7 * 24 * 3600
 
-COMMANDS = ("serve", "dev", "token", "sweep", "check")
+COMMANDS = ("serve", "dev", "token", "sweep", "check", "events")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 1 when it failed, 2 for a wrong setting."""
-    arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    arguments = _parsed(_with_command(sys.argv[1:] if argv is None else argv))
     try:
         code: int = arguments.run(arguments)
     except (SettingError, UploadError) as error:
@@ -52,6 +52,17 @@ def _with_command(argv: Sequence[str]) -> list[str]:
     return list(argv)
 
 
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """What was asked for. Python before 3.13 does not know words that stand behind a flag."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (arguments.run is not _events or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.words += rest
+    return arguments
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tusd-py",
@@ -66,8 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         ("dev", _dev, "start a server for trying things, without any configuration"),
         ("sweep", _sweep, "one pass of the sweeper: remove expired uploads"),
         ("check", _check, "verify the settings and the storage, then exit"),
+        ("events", _events, "what the main service did not get yet: list, retry, discard"),
     ):
         command = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        if run is _events:
+            undelivered.add_arguments(command)
         add_flags(command)
         command.set_defaults(run=run)
     token = commands.add_parser("token", help="print a signed token for trying things")
@@ -153,6 +167,10 @@ def _check(arguments: argparse.Namespace) -> int:
     asyncio.run(once(config))
     print(f"The settings are right, and {_kept_in(config)} can be written to.")
     return 0
+
+
+def _events(arguments: argparse.Namespace) -> int:
+    return undelivered.run(arguments, _config(arguments).local_temp_chunk_path)
 
 
 def _kept_in(config: Config) -> str:

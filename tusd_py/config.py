@@ -18,6 +18,7 @@ from tusd_py.setting_types import (
     LogFormat,
     LogLevel,
     Network,
+    Notification,
     Rate,
     S3Download,
     SettingError,
@@ -28,6 +29,8 @@ T = TypeVar("T")
 
 _KEY = "main_service_jwt_public_key"
 _KEY_FILE = f"{_KEY}_file"
+_NOTIFY_URL = "main_service_notify_url"
+_NOTIFY_SECRET = "main_service_notify_secret"
 
 
 def _setting(parse: Callable[[str], T], meaning: str, shown: str, default: T) -> T:
@@ -90,6 +93,13 @@ class Config:
     min_transfer_rate: int = _setting(read.transfer_rate, "fewest bytes a second of a body, on average over 30s, or BODY_TIMEOUT if that is longer, of waiting for the client; 0 for no limit", "256", 256)
     shutdown_delay: timedelta = _setting(read.delay, "time between SIGTERM and the end of normal service, in which /readyz is 503 already, for load balancers to notice", "0s", timedelta(0))
     shutdown_timeout: timedelta = _setting(read.duration, "time in which the process has left after SIGTERM and SHUTDOWN_DELAY; requests that still run are cut", "20s", timedelta(seconds=20))
+    main_service_notify_url: str | None = _setting(read.endpoint, "address of the main service to which events are POSTed, such as https://example.org/uploads/events; without it nobody is notified", "none", None)
+    main_service_notify_secret: tuple[bytes, ...] = _setting(read.webhook_secrets, "key that signs what is sent there (Standard Webhooks): whsec_ and base64 of 24 to 64 random bytes; required with the URL; several, comma separated, while one replaces another", "none", ())
+    notify_events: frozenset[Notification] = _setting(read.notifications, "what the main service is told, comma separated: completed, created, terminated, expired, progress", "completed", frozenset({Notification.COMPLETED}))
+    notify_wait: timedelta = _setting(read.delay, "longest that POST /upload/complete waits for the main service to take the notification; 0 for not at all", "2s", timedelta(seconds=2))
+    notify_timeout: timedelta = _setting(read.duration, "time in which the main service has to answer a notification", "15s", timedelta(seconds=15))
+    notify_give_up_after: timedelta = _setting(read.duration, "time since the first try after which a notification is not tried any more, until an operator says so", "24h", timedelta(hours=24))
+    notify_progress_interval: timedelta = _setting(read.duration, "least time between two progress events of one upload", "10s", timedelta(seconds=10))
     cors_allow_origins: tuple[str, ...] = _setting(read.origins, "origins of web pages that may use the server, exact, comma separated; * for all", "*", ("*",))
     demo: bool = _setting(read.flag, "whether / serves the demo page: true or false", "false", False)
     api_docs: bool = _setting(read.flag, "whether the REST face is described, at /openapi.json for programs and at /docs for people: true or false", "true", True)
@@ -156,6 +166,11 @@ def _read(raw: dict[str, str]) -> Config:
     values: dict[str, Any] = {
         each.name: _value(each, raw.get(each.name)) for each in fields(Config)
     }
+    if values[_NOTIFY_URL] and not values[_NOTIFY_SECRET]:
+        raise SettingError(
+            f"{_NOTIFY_SECRET.upper()} is missing: {_NOTIFY_URL.upper()} needs it; make one with "
+            'echo "whsec_$(openssl rand -base64 32)".'
+        )
     return Config(**values)
 
 

@@ -1,6 +1,7 @@
 """What happened, as values for those who want to know."""
 
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from tusd_py.upload import Upload
 
@@ -23,6 +24,13 @@ class Received:
 @dataclass(frozen=True, slots=True)
 class Completed:
     """An upload became a file. Emitted at least once, before its record says so."""
+
+    upload: Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The record of a completed upload says so now: whoever asks for it finds the file."""
 
     upload: Upload
 
@@ -72,4 +80,12 @@ class Swept:
         return replace(self, unreadable=0) == Swept()
 
 
-Event = Created | Received | Completed | Terminated | Expired | Swept
+Event = Created | Received | Completed | Recorded | Terminated | Expired | Swept
+
+
+class Notice(Enum):
+    """Whether the main service heard that an upload is complete."""
+
+    NONE = "nobody is to be told"
+    QUEUED = "it will be told"
+    DELIVERED = "it was told"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from tusd_py.errors import NoSpace
-from tusd_py.events import Completed, Expired
+from tusd_py.events import Completed, Expired, Recorded
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
 
@@ -45,7 +45,9 @@ class Finisher:
             await self._replacing(upload)
             done = self._completed(upload)
             await self._events.emit(Completed(done))
-            return await self._storage.save(done)
+            done = await self._storage.save(done)
+            await self._events.emit(Recorded(done))
+            return done
 
     def _completed(self, upload: Upload) -> Upload:
         return replace(upload, completion=Completion(at=self._now()))

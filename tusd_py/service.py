@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from tusd_py.errors import (
     UploadNotFound,
     UploadUnfinished,
 )
-from tusd_py.events import Created, Received, Terminated
+from tusd_py.events import Created, Notice, Received, Terminated
 from tusd_py.finisher import Finisher, ignore
 from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
 from tusd_py.metered import MeteredStorage
@@ -64,7 +64,8 @@ class Limits:
 
 
 class UploadService:
-    """The verbs that all faces share. `now` gives the aware UTC time."""
+    """The verbs that all faces share. `now` gives the aware UTC time; `notice` waits a while for
+    the main service to hear of a file, None where it is told nothing."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class UploadService:
         events: EventSink,
         limits: Limits,
         now: Callable[[], datetime],
+        notice: Callable[[Upload], Awaitable[Notice]] | None = None,
     ) -> None:
         accounts = Accounts(storage.usage, max_open=limits.max_open, quota=limits.quota)
         self.accounts = accounts
@@ -83,6 +85,7 @@ class UploadService:
         self.limits = limits
         self.now = now
         self.finisher = Finisher(storage=self.storage, locker=locker, events=events, now=now)
+        self._notice = notice
         self._bodies: set[Body] = set()
         self._is_draining = False
 
@@ -209,6 +212,11 @@ class UploadService:
     async def location(self, upload: Upload) -> str:
         """The path or URL of a finished file."""
         return await self.storage.location(upload)
+
+    async def notice(self, upload: Upload) -> Notice:
+        """Whether the main service heard of a finished file, after a while in which it may. Needs
+        no lock, and is to be asked without one."""
+        return Notice.NONE if self._notice is None else await self._notice(upload)
 
     async def download_url(self, owner: str, upload_id: str) -> str | None:
         """Where the client shall fetch a finished file instead of here; None: here."""

@@ -1,5 +1,6 @@
 """How the text of each kind of setting is read; `ValueError` says what would be right."""
 
+import base64
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -68,6 +69,16 @@ class S3Download(Enum):
 
     STREAM = "stream"
     REDIRECT = "redirect"
+
+
+class Notification(Enum):
+    """What the main service can be told of an upload."""
+
+    CREATED = "created"
+    PROGRESS = "progress"
+    COMPLETED = "completed"
+    TERMINATED = "terminated"
+    EXPIRED = "expired"
 
 
 class LogFormat(Enum):
@@ -334,6 +345,47 @@ def http_url(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("give an address such as https://example.org.")
     return stripped
+
+
+def endpoint(value: str) -> str:
+    """An http or https address that is called as it is, with its path and query."""
+    stripped = value.strip()
+    try:
+        parts = urlsplit(stripped)
+        right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", stripped):
+        raise ValueError("give an address such as https://example.org/hook.")
+    return stripped
+
+
+def notifications(value: str) -> frozenset[Notification]:
+    """Kinds of events, by name."""
+    names = {part.strip().lower() for part in value.split(",")} - {""}
+    known = {each.value for each in Notification}
+    if not names or not names <= known:
+        raise ValueError(f"name some of {', '.join(each.value for each in Notification)}.")
+    return frozenset(map(Notification, names))
+
+
+def webhook_secrets(value: str) -> tuple[bytes, ...]:
+    """Keys of 24 to 64 bytes, as Standard Webhooks writes them; the first is the newest."""
+    return tuple(_webhook_secret(part.strip()) for part in value.split(",") if part.strip())
+
+
+def _webhook_secret(value: str) -> bytes:
+    right = "give whsec_ and base64 of 24 to 64 random bytes; several with commas between"
+    if not value.startswith("whsec_"):
+        raise ValueError(f"{right}.")
+    encoded = value.removeprefix("whsec_").rstrip("=")
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        raise ValueError(f"{right}.") from None
+    if not 24 <= len(key) <= 64:
+        raise ValueError(f"{right}.")
+    return key
 
 
 def networks(value: str) -> tuple[Network, ...]:

@@ -68,9 +68,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """When an upload became a file (or a whole part of one, if it is partial)."""
+    """When an upload became a file (or a whole part of one, if it is partial); `sha256` is the
+    digest of the whole file where it is known."""
 
     at: datetime
+    sha256: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""A main service as small as can be: makes a key pair, issues tokens, shows a page that uploads.
+"""A main service as small as can be: makes a key pair, issues tokens, shows a page that uploads,
+and is told of every file.
 
 A real one has its users, its sessions and its files here; the upload service needs from it only the
 public key and, for each user, a token that it signed.
@@ -12,9 +13,11 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from standardwebhooks import Webhook, WebhookVerificationError
 
 LIFETIME = 3600  # seconds
 PRIVATE_KEY = web.AppKey("PRIVATE_KEY", rsa.RSAPrivateKey)
+HEARD = web.AppKey("HEARD", dict[str, object])
 
 
 def load_key(private: Path, public: Path) -> rsa.RSAPrivateKey:
@@ -59,6 +62,25 @@ async def login(request: web.Request) -> web.Response:
         algorithm="RS256",
     )
     return web.json_response({"token": token, "expires_in": LIFETIME})
+
+
+async def events(request: web.Request) -> web.Response:
+    """`POST /events`: the upload service tells of a file. Whoever else calls knows no secret."""
+    body = await request.read()
+    try:
+        event = Webhook(os.environ["NOTIFY_SECRET"]).verify(body, dict(request.headers))
+    except (WebhookVerificationError, ValueError):
+        return web.json_response({"message": "the signature is not right"}, status=401)
+    # The same event may come more than once: its id says whether it is known. A real service has
+    # a table for that, and writes to it in the transaction in which it does something about the
+    # file. It answers when that is done, or its event is in a queue of its own, within 15 s.
+    request.app[HEARD].setdefault(request.headers["webhook-id"], event)
+    return web.Response(status=204)
+
+
+async def heard(request: web.Request) -> web.Response:
+    """`GET /heard`: all that it was told; a real service shows this to nobody."""
+    return web.json_response(list(request.app[HEARD].values()))
 
 
 async def page(request: web.Request) -> web.Response:
@@ -141,8 +163,15 @@ def create_app() -> web.Application:
     """The service with its key."""
     app = web.Application()
     app[PRIVATE_KEY] = load_key(Path(os.environ["PRIVATE_KEY"]), Path(os.environ["PUBLIC_KEY"]))
+    app[HEARD] = {}
     app.add_routes(
-        [web.post("/login", login), web.get("/", page), web.get("/healthz", healthz)],
+        [
+            web.post("/login", login),
+            web.post("/events", events),
+            web.get("/heard", heard),
+            web.get("/", page),
+            web.get("/healthz", healthz),
+        ],
     )
     return app
 

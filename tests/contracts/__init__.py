@@ -3,5 +3,8 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "tests.contracts.storage", "tests.contracts.locker", "tests.contracts.body"
+    "tests.contracts.storage",
+    "tests.contracts.locker",
+    "tests.contracts.body",
+    "tests.contracts.sink",
 )

@@ -102,7 +102,8 @@ def test_env_example_names_every_setting_once() -> None:
 
 
 OFF = re.findall(r"^# ([A-Z][A-Z0-9_]+)=", ENV_EXAMPLE.read_text(), re.M)
-APART = {"STORAGE_BACKEND", "MAIN_SERVICE_JWT_PUBLIC_KEY_FILE", *S3}
+NOTIFIED = {"MAIN_SERVICE_NOTIFY_URL", "MAIN_SERVICE_NOTIFY_SECRET"}
+APART = {"STORAGE_BACKEND", "MAIN_SERVICE_JWT_PUBLIC_KEY_FILE", *S3, *NOTIFIED}
 
 
 @pytest.mark.parametrize("name", sorted(set(OFF) - APART))

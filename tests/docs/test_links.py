@@ -18,7 +18,7 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 SETTINGS = {field.name.upper() for field in fields(Config)}
-NO_SETTINGS = {"F_OFD_SETLK"}
+NO_SETTINGS = {"F_OFD_SETLK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
 EVERY_PAGE = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix()
 )

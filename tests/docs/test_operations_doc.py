@@ -91,7 +91,7 @@ async def test_folders_are_those_of_the_table(server: Address) -> None:
     names = {path.name for path in server.root.iterdir()}
 
     listed = {row[0].strip("`").partition("/")[0] for row in rows(section(PAGE, "## On disk"))}
-    assert names | {"quarantine"} == listed
+    assert names | {"quarantine", "outbox.sqlite3"} == listed
 
 
 async def test_every_metric_is_listed(server: Address) -> None:

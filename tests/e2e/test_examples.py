@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -307,6 +308,7 @@ async def composed(tmp_path: Path) -> AsyncIterator[Composed]:
         values: dict[str, str] = services[name]["environment"]
         replacements = {"http://localhost:8000": f"http://localhost:{ports['upload-service']}"}
         replacements["http://localhost:8080"] = f"http://localhost:{ports['main-service']}"
+        replacements["http://main-service:8080"] = f"http://127.0.0.1:{ports['main-service']}"
         for mount in services[name]["volumes"]:
             volume, inside = mount.split(":")[:2]
             replacements[inside] = str(places[volume])
@@ -360,6 +362,32 @@ async def test_compose_example(
     assert await composed.uploads.sha256("alice", 7, "audio.mp3") == expected
     assert sorted(os.listdir(tmp_path / "public-key")) == ["key.pem"]
     assert b"PRIVATE" not in (tmp_path / "public-key/key.pem").read_bytes()
+
+
+async def test_main_service_is_told_of_files(
+    composed: Composed, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """The stub hears of the file before the client is told that it was notified, and believes
+    nobody who does not know the secret."""
+    path = tmp_path / "audio.mp3"
+    random_file(path, MIB)
+    async with http.post(f"{composed.main}/login", json={"user": "alice"}) as response:
+        token = (await response.json())["token"]
+
+    done = await run(*python("rest", path, composed.uploads.base), TOKEN=token)
+    async with http.get(f"{composed.main}/heard") as response:
+        heard = await response.json()
+    statuses = []
+    forged = {"webhook-id": "1", "webhook-timestamp": f"{time.time():.0f}"}
+    for headers in ({}, forged, {**forged, "webhook-signature": "v1,AAAA"}):
+        async with http.post(f"{composed.main}/events", data=b"{}", headers=headers) as response:
+            statuses.append(response.status)
+
+    assert done.code == 0, done.stderr
+    assert [(each["type"], each["data"]["user_id"]) for each in heard] == [
+        ("upload.completed", "alice")
+    ]
+    assert statuses == [401, 401, 401]
 
 
 async def test_main_service_refuses_what_is_no_login(

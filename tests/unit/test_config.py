@@ -19,6 +19,7 @@ from tusd_py.setting_types import (
     EventLoop,
     LogFormat,
     LogLevel,
+    Notification,
     Rate,
     S3Download,
     SettingError,
@@ -43,6 +44,9 @@ WEAK_PEM = public_pem(rsa.generate_private_key(public_exponent=65537, key_size=1
 PRIVATE_PEM = PRIVATE_KEY.private_bytes(
     PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
+
+WHSEC = "whsec_" + "QUFB" * 8
+LONG_WHSEC = "whsec_" + "QkJC" * 21 + "Qg=="
 
 GOOD: list[tuple[str, str, object]] = [
     ("JWT_ALGORITHM", "RS256", "RS256"),
@@ -123,6 +127,19 @@ GOOD: list[tuple[str, str, object]] = [
     ("SHUTDOWN_DELAY", "0.0 s", timedelta(0)),
     ("SHUTDOWN_DELAY", "10s", timedelta(seconds=10)),
     ("SHUTDOWN_TIMEOUT", "5 s", timedelta(seconds=5)),
+    ("MAIN_SERVICE_NOTIFY_SECRET", WHSEC, (b"A" * 24,)),
+    ("MAIN_SERVICE_NOTIFY_SECRET", f" {WHSEC} ,{LONG_WHSEC},", (b"A" * 24, b"B" * 64)),
+    ("MAIN_SERVICE_NOTIFY_SECRET", LONG_WHSEC.rstrip("="), (b"B" * 64,)),
+    ("NOTIFY_EVENTS", "completed", frozenset({Notification.COMPLETED})),
+    (
+        "NOTIFY_EVENTS",
+        " Created,EXPIRED, progress ,completed,terminated,",
+        frozenset(Notification),
+    ),
+    ("NOTIFY_WAIT", "0", timedelta(0)),
+    ("NOTIFY_TIMEOUT", "30s", timedelta(seconds=30)),
+    ("NOTIFY_GIVE_UP_AFTER", "7d", timedelta(days=7)),
+    ("NOTIFY_PROGRESS_INTERVAL", "1m", timedelta(minutes=1)),
     ("CORS_ALLOW_ORIGINS", "*", ("*",)),
     (
         "CORS_ALLOW_ORIGINS",
@@ -279,6 +296,23 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("MIN_TRANSFER_RATE", "slow", "0 for no limit"),
         ("MAX_CONNECTIONS", "0", "above 0"),
         ("MAX_REQUESTS_PER_USER", "0", "above 0"),
+        ("MAIN_SERVICE_NOTIFY_URL", "example.org/events", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_URL", "ftp://example.org/", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_URL", "https:///events", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_URL", "https://e.org:99999/", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_URL", "https://e.org/a b", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_URL", "https://e.org/#f", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_URL", "http://[::1", "https://example.org/hook"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", "secret", "whsec_"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", "whsec_" + "A" * 28, "24 to 64 random bytes"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", "whsec_" + "A" * 92, "24 to 64 random bytes"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", "whsec_" + "?" * 32, "base64"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", f"{WHSEC};{WHSEC}", "commas"),
+        ("NOTIFY_EVENTS", "finished", "completed"),
+        ("NOTIFY_EVENTS", ",", "completed"),
+        ("NOTIFY_WAIT", "-1s", "90s"),
+        ("NOTIFY_TIMEOUT", "0", "90s"),
+        ("NOTIFY_GIVE_UP_AFTER", "never", "90s"),
         ("CORS_ALLOW_ORIGINS", "example.org", "https://example.org"),
         ("CORS_ALLOW_ORIGINS", "https://e.org/path", "https://example.org"),
         ("CORS_ALLOW_ORIGINS", "https://*.e.org x", "https://example.org"),
@@ -297,6 +331,22 @@ def test_a_bad_value(variable: str, text: str, right: str) -> None:
     assert variable in line
     assert right in line
     assert line.endswith(".")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "https://u:p@e.org/a/?b=c"])
+def test_an_address_to_notify_needs_a_secret(url: str) -> None:
+    """Without a secret nobody could tell what comes from here; the address is taken as it is."""
+    line = complaint({"MAIN_SERVICE_NOTIFY_URL": url})
+    both = load({"MAIN_SERVICE_NOTIFY_URL": url, "MAIN_SERVICE_NOTIFY_SECRET": WHSEC})
+
+    assert line.startswith("MAIN_SERVICE_NOTIFY_SECRET is missing: ")
+    assert "\n" not in line
+    assert both.main_service_notify_url == url
+
+
+def test_no_webhook_secret_is_repeated() -> None:
+    """A secret of a wrong form is not shown."""
+    assert "c2VjcmV0" not in complaint({"MAIN_SERVICE_NOTIFY_SECRET": "whsec_c2VjcmV0"})
 
 
 def test_no_secret_is_repeated() -> None:
@@ -366,7 +416,10 @@ def test_every_setting_is_tested() -> None:
     tested = {variable.lower() for variable, _, _ in GOOD}
     untested = {each.name for each in fields(Config)} - tested
 
-    assert untested == {"main_service_jwt_public_key", "main_service_jwt_public_key_file"}
+    assert untested == {
+        *("main_service_jwt_public_key", "main_service_jwt_public_key_file"),
+        "main_service_notify_url",
+    }
 
 
 # --- the public key

@@ -4,7 +4,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tusd_py.events import Completed, Created, Event, Expired, Received, Swept, Terminated
+from tusd_py.events import (
+    Completed,
+    Created,
+    Event,
+    Expired,
+    Received,
+    Recorded,
+    Swept,
+    Terminated,
+)
 from tusd_py.interfaces import EventSink
 
 logger = logging.getLogger(__name__)
@@ -25,6 +34,8 @@ class LogSink:
         if isinstance(event, Swept):
             if not event.is_idle:
                 logger.info("swept", extra=asdict(event))
+            return
+        if isinstance(event, Recorded):
             return
         upload = event.upload
         fields: dict[str, object] = {"upload": upload.id, "owner": upload.owner}

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tusd_py.chunks import ChunkAssembler
 from tusd_py.errors import BadRequest, MissingChunks, UnsupportedMediaType, UploadError
+from tusd_py.events import Notice
 from tusd_py.names import safe_filename
 from tusd_py.service import UploadService
 from tusd_py.upload import NewUpload, Upload
@@ -23,6 +24,12 @@ BASE = "/upload/"
 MAX_JSON = 64 << 10
 """Longest JSON body in bytes."""
 
+_COMPLETED = {
+    Notice.NONE: "File upload completed.",
+    Notice.QUEUED: "File upload completed, notification queued.",
+    Notice.DELIVERED: "File upload completed and main service notified.",
+}
+
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _MAX_INTEGER = 10**19
 
@@ -31,8 +38,7 @@ _Verb = Callable[[web.Request, str], Awaitable[web.Response]]
 
 class RestFace:
     """Serves everything under /upload/. `spool` is a folder for chunks that come too early in
-    their form; `idle` in seconds, `rate` in bytes a second; `notifies` tells whether the main
-    service hears of files."""
+    their form; `idle` in seconds, `rate` in bytes a second."""
 
     def __init__(
         self,
@@ -43,7 +49,6 @@ class RestFace:
         idle: float,
         rate: int,
         share: Share,
-        notifies: bool,
     ) -> None:
         self._service = service
         self._chunks = ChunkAssembler(service)
@@ -52,11 +57,6 @@ class RestFace:
         self._idle = idle
         self._rate = rate
         self._share = share
-        self._completed = (
-            "File upload completed and main service notified."
-            if notifies
-            else "File upload completed."
-        )
         self._verbs: Mapping[str, tuple[str, _Verb]] = {
             "init": ("POST", self._init),
             "chunk": ("POST", self._chunk),
@@ -122,9 +122,10 @@ class RestFace:
         file_id = str(_integer(fields, "main_service_file_id", least=0))
 
         upload = await self._chunks.complete(owner, upload_id, total=total, file_id=file_id)
+        notice = await self._service.notice(upload)
 
         data = {"file_path_on_upload_service": await self._service.location(upload)}
-        return _success(message=self._completed, data=data)
+        return _success(message=_COMPLETED[notice], data=data)
 
     async def _delete(self, request: web.Request, owner: str) -> web.Response:
         upload_id = _text(await self._json(request), "upload_session_id")
