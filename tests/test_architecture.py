@@ -19,7 +19,16 @@ VALUES = {
     "usage",
 }
 SEAMS = {"interfaces", "block"}
-BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"}
+BEHAVIOUR = {
+    "accounts",
+    "adoption",
+    "metered",
+    "receiving",
+    "finisher",
+    "service",
+    "chunks",
+    "sweeper",
+}
 BACKENDS = {"storage", "locks", "notify", "metrics"}
 FACADES = {"web"}
 ROOT = {
@@ -34,7 +43,9 @@ ROOT = {
     "run",
     "runtime",
     "server",
+    "systemd",
     "tokens",
+    "tusd",
     "workers",
 }
 
