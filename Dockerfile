@@ -5,7 +5,9 @@
 # Nothing is written outside /data, but counters in /dev/shm: `--read-only` may be added. There is a
 # worker for each core, or as many as the container's `--cpus`, four at most; or say -e WORKERS=2.
 
-FROM python:3.13-slim AS build
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
 WORKDIR /src
 RUN python -m venv /opt/tusd-py
 # Every version is fixed and every file is compared with its hash, the build backend's too, which
@@ -14,12 +16,13 @@ COPY requirements.lock ./
 RUN /opt/tusd-py/bin/pip install --no-cache-dir --disable-pip-version-check \
       --require-hashes --requirement requirements.lock
 COPY pyproject.toml setup.cfg README.md LICENSE ./
+# What the pages for people need of npm's packages is in it if `make run` was there once before.
 COPY tusd_py tusd_py
 RUN /opt/tusd-py/bin/pip install --no-cache-dir --disable-pip-version-check \
       --no-build-isolation --no-deps . \
     && /opt/tusd-py/bin/pip uninstall --yes setuptools
 
-FROM python:3.13-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="tusd_py" \
       org.opencontainers.image.description="Resumable upload server: tus 1.0.0 and REST chunks" \
       org.opencontainers.image.licenses="MIT"

@@ -4,7 +4,7 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 DEMO := tusd_py/web/demo/static/tus.min.js
 PAGE := tusd_py/web/openapi/static/scalar.js
 
-.PHONY: run page test nightly bench lint format docs fuzz properties lock audit clean
+.PHONY: run page test nightly image-test bench lint format docs fuzz properties lock audit clean
 
 run: .venv/run.stamp ## a server for trying things, on http://127.0.0.1:8000
 	@sh tools/tus-js-client.sh $(DEMO) || true
@@ -16,6 +16,7 @@ page: ## the page /docs, to be put into an image or a wheel
 
 test: .venv/test.stamp ## every test, with real clients and a real browser
 	@sh tools/need.sh npm:npm curl:curl chromium:chromium nginx:nginx-light \
+		caddy:caddy haproxy:haproxy systemd-analyze:systemd \
 		faketime:faketime mount:mount strace:strace unshare:util-linux
 	@sh tools/tus-js-client.sh $(DEMO)
 	@sh tools/api-docs.sh $(PAGE)
@@ -29,6 +30,9 @@ nightly: .venv/test.stamp ## 200 rounds of kill -9; the other event loop; bodies
 	TESTS_LOOP=asyncio $(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/conformance $(ARGS)
 	TESTS_WAYS=all $(BIN)/pytest -n $(WORKERS) --dist loadgroup -k stream \
 		tests/conformance tests/e2e tests/faults $(ARGS)
+
+image-test: .venv/run.stamp ## build the image and run it, with podman
+	@sh tools/image-test.sh $(BIN)
 
 bench: .venv/bench.stamp bench/speed/node/node_modules/.package-lock.json ## how fast, beside others
 	@sh tools/need.sh nginx:nginx-light

@@ -22,6 +22,7 @@ SEAMS = {"interfaces", "block"}
 BEHAVIOUR = {
     "account",
     "accounts",
+    "adoption",
     "metered",
     "receiving",
     "finisher",
@@ -43,7 +44,9 @@ ROOT = {
     "run",
     "runtime",
     "server",
+    "systemd",
     "tokens",
+    "tusd",
     "undelivered",
     "workers",
 }

@@ -1,4 +1,4 @@
-"""The command line: serve, dev, token, sweep, check, events."""
+"""The command line: serve, dev, token, sweep, check, events, import-tusd."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from tusd_py.log import configure_logging
 from tusd_py.run import run_server
 from tusd_py.setting_types import Backend, SettingError
 from tusd_py.sweeper import sweep
+from tusd_py.systemd import tell_ready
 from tusd_py.tokens import ensure_key_pair, make_token
 from tusd_py.workers import CannotServe
 
@@ -27,8 +28,9 @@ DEV_ISSUER = "main-service"
 DEV_AUDIENCE = "upload-service"
 DEV_USER = "42"
 WEEK = 7 * 24 * 3600
+_IMPORT = "take over the uploads of a tusd, finished and unfinished, from its folder"
 
-COMMANDS = ("serve", "dev", "token", "sweep", "check", "events")
+COMMANDS = ("serve", "dev", "token", "sweep", "check", "events", "import-tusd")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +93,20 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--audience", help="`aud` (EXPECTED_JWT_AUDIENCE, else that of dev)")
     token.add_argument("--seconds", type=int, default=WEEK, help="how long it is valid (a week)")
     token.set_defaults(run=_token)
+    _add_import(commands.add_parser("import-tusd", help=_IMPORT, description=_IMPORT))
     return parser
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.allow_abbrev = False
+    command.add_argument("folder", metavar="DIR", type=Path, help="tusd's -upload-dir")
+    user = command.add_mutually_exclusive_group(required=True)
+    user.add_argument("--user-from", metavar="KEY", help="their metadata has the user id under KEY")
+    user.add_argument("--user", metavar="ID", help="they all belong to this user")
+    command.add_argument("--dry-run", action="store_true", help="say what would be done, only")
+    command.add_argument("--move", action="store_true", help="remove there what is here")
+    add_flags(command)
+    command.set_defaults(run=_import)
 
 
 def _config(arguments: argparse.Namespace) -> Config:
@@ -99,7 +114,7 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    return _run(_config(arguments))
+    return _run(_config(arguments), lambda _port: tell_ready())
 
 
 def _dev(arguments: argparse.Namespace) -> int:
@@ -156,6 +171,21 @@ def _sweep(arguments: argparse.Namespace) -> int:
         f"{report.cleaned} cleaned, {report.quarantined} quarantined, {report.failed} failed"
     )
     return 1 if report.failed else 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from tusd_py.tusd.command import run_import  # no other command needs it
+
+    config = _config(arguments)
+    configure_logging(config.log_format, config.log_level)
+    return run_import(
+        config,
+        arguments.folder,
+        user=arguments.user,
+        user_key=arguments.user_from,
+        is_dry=arguments.dry_run,
+        moves=arguments.move,
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:

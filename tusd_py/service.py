@@ -190,6 +190,11 @@ class UploadService:
                 raise TooLarge("The upload is complete; it takes no more bytes.")
             return upload
 
+    async def receive(self, upload: Upload, body: Body) -> Upload:
+        """Append a body to an upload whose lock is held. What came of it counts even if it breaks
+        off."""
+        return await self._receive(upload, body, None)
+
     async def terminate(self, owner: str, upload_id: str) -> None:
         """Remove an upload and its file. A running append is ended first."""
         async with self.hold(owner, upload_id, None):

@@ -16,12 +16,22 @@ from tusd_py.errors import (
 )
 from tusd_py.names import is_segment
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BARE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def is_upload_id(text: str) -> bool:
-    """Whether this server could have made that id (`uuid.uuid4`)."""
+    """Whether it is a UUID as this server writes it. Its own are of version 4; those of uploads
+    that it took over from another server can be of any."""
     return _ID.fullmatch(text) is not None
+
+
+def upload_id_of(text: str) -> str:
+    """The id that a client means: tusd writes the same number without dashes, and addresses that
+    it gave out are still good after its uploads were taken over."""
+    if _BARE_ID.fullmatch(text) is None:
+        return text
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def upload_key(owner: str, upload_id: str) -> str:

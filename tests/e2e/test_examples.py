@@ -71,10 +71,17 @@ def test_every_example_is_known() -> None:
         "curl/upload-tus.sh",
         "main_service/Dockerfile",
         "main_service/main_service.py",
+        "k8s/ingress.yaml",
+        "k8s/local.yaml",
+        "k8s/s3.yaml",
         "nginx.conf",
+        "proxies/Caddyfile",
+        "proxies/haproxy.cfg",
+        "proxies/traefik.yaml",
         "python/upload_aiotus.py",
         "python/upload_rest.py",
         "python/upload_tuspy.py",
+        "systemd/tusd-py.service",
     }
     assert [link for link in links if not (EXAMPLES / link).exists()] == []
     assert {path.name for path in [*PYTHON.values(), EXAMPLES / "nginx.conf"]} <= {

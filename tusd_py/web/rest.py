@@ -13,7 +13,7 @@ from tusd_py.errors import BadRequest, MissingChunks, UnsupportedMediaType, Uplo
 from tusd_py.events import Notice
 from tusd_py.names import safe_filename
 from tusd_py.service import UploadService
-from tusd_py.upload import NewUpload, Upload
+from tusd_py.upload import NewUpload, Upload, upload_id_of
 from tusd_py.web.auth import Authenticator
 from tusd_py.web.body import RequestBody
 from tusd_py.web.errors import REASON, MethodNotAllowed, NoSuchAddress, answering
@@ -109,15 +109,14 @@ class RestFace:
             if _DIGITS.fullmatch(form.chunk_index) is None:
                 raise BadRequest("chunk_index: send a whole number from 0, in digits.")
 
-            await self._chunks.append_chunk(
-                owner, form.upload_session_id, int(form.chunk_index), form.chunk
-            )
+            upload_id = upload_id_of(form.upload_session_id)
+            await self._chunks.append_chunk(owner, upload_id, int(form.chunk_index), form.chunk)
 
         return _success(message="Chunk uploaded successfully.")
 
     async def _complete(self, request: web.Request, owner: str) -> web.Response:
         fields = await self._json(request)
-        upload_id = _text(fields, "upload_session_id")
+        upload_id = upload_id_of(_text(fields, "upload_session_id"))
         total = _integer(fields, "total_chunks", least=1)
         file_id = str(_integer(fields, "main_service_file_id", least=0))
 
@@ -128,7 +127,7 @@ class RestFace:
         return _success(message=_COMPLETED[notice], data=data)
 
     async def _delete(self, request: web.Request, owner: str) -> web.Response:
-        upload_id = _text(await self._json(request), "upload_session_id")
+        upload_id = upload_id_of(_text(await self._json(request), "upload_session_id"))
 
         await self._service.terminate(owner, upload_id)
 

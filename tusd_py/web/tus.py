@@ -17,7 +17,7 @@ from tusd_py.errors import (
 )
 from tusd_py.names import safe_filename
 from tusd_py.service import UploadService
-from tusd_py.upload import Append, Final, NewUpload, Partial, Upload
+from tusd_py.upload import Append, Final, NewUpload, Partial, Upload, upload_id_of
 from tusd_py.web import tus_headers
 from tusd_py.web.auth import Authenticator
 from tusd_py.web.body import RequestBody
@@ -90,7 +90,7 @@ class TusFace:
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         method = request.headers.get("X-HTTP-Method-Override", request.method).strip().upper()
-        upload_id = request.path.removeprefix(self._base[:-1]).removeprefix("/")
+        upload_id = upload_id_of(request.path.removeprefix(self._base[:-1]).removeprefix("/"))
         if "/" in upload_id:
             raise NoSuchAddress
         if method == "OPTIONS":

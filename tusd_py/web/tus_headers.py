@@ -12,7 +12,7 @@ from multidict import CIMultiDictProxy
 
 from tusd_py.checksum import Checksum
 from tusd_py.errors import BadRequest, MetadataTooLarge, UnsupportedMediaType
-from tusd_py.upload import Final, Partial
+from tusd_py.upload import Final, Partial, upload_id_of
 
 VERSION = "1.0.0"
 MEDIA_TYPE = "application/offset+octet-stream"
@@ -95,17 +95,28 @@ def metadata(headers: Headers, most: int | None = None) -> Metadata | None:
         raise MetadataTooLarge(most)
     if len(lines) > 1:
         raise BadRequest("Upload-Metadata: send this header once.")
-    if not lines or not lines[0]:
-        return None
+    return parsed_metadata(lines[0]) if lines and lines[0] else None
+
+
+def metadata_header(values: Mapping[str, str]) -> str:
+    """The Upload-Metadata that says this."""
+    pairs = {
+        key: base64.b64encode(value.encode("utf-8", "replace")) for key, value in values.items()
+    }
+    return ",".join(f"{key} {value.decode()}".rstrip(" ") for key, value in pairs.items())
+
+
+def parsed_metadata(line: str) -> Metadata:
+    """The metadata of a header that is not empty. Raises `BadRequest`."""
     values: dict[str, bytes] = {}
-    for pair in lines[0].split(","):
+    for pair in line.split(","):
         key, _, encoded = pair.strip(" ").partition(" ")
         if _KEY.fullmatch(key) is None:
             raise BadRequest("Upload-Metadata: every key is ASCII without spaces or commas.")
         if key in values:
             raise BadRequest("Upload-Metadata: every key may come once.")
         values[key] = _decoded(encoded, "Upload-Metadata")
-    return Metadata(header=lines[0], values=values)
+    return Metadata(header=line, values=values)
 
 
 def checksum(headers: Headers) -> Checksum | None:
@@ -170,7 +181,7 @@ def _decoded(encoded: str, field: str) -> bytes:
 def _upload_id(url: str, bases: Collection[str]) -> str:
     for base in bases:
         if url.startswith(base):
-            return url.removeprefix(base)
+            return upload_id_of(url.removeprefix(base))
     if "/" in url:
         raise BadRequest("Upload-Concat: these are not addresses of uploads here.")
-    return url
+    return upload_id_of(url)

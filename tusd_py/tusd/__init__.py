@@ -1,0 +1,1 @@
+"""Takes over the uploads of a tusd: `tusd-py import-tusd`."""
