@@ -19,7 +19,16 @@ VALUES = {
     "usage",
 }
 SEAMS = {"interfaces", "block"}
-BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"}
+BEHAVIOUR = {
+    "accounts",
+    "metered",
+    "digests",
+    "receiving",
+    "finisher",
+    "service",
+    "chunks",
+    "sweeper",
+}
 BACKENDS = {"storage", "locks", "notify", "metrics"}
 FACADES = {"web"}
 ROOT = {

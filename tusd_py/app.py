@@ -14,6 +14,7 @@ from tusd_py.locks import open_locker
 from tusd_py.metrics import Metrics
 from tusd_py.notify import FanOut, LogSink
 from tusd_py.service import Limits, UploadService
+from tusd_py.setting_types import DigestKind
 from tusd_py.storage import open_storage
 from tusd_py.sweeper import sweep_forever
 from tusd_py.web import plain
@@ -87,6 +88,7 @@ async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[Uploa
                 quota=config.user_quota,
             ),
             now=lambda: datetime.now(UTC),
+            digests_all=config.digest is DigestKind.SHA256,
         )
 
 
