@@ -28,10 +28,12 @@ MakeProcess = Callable[..., Awaitable[ServerProcess]]
 
 OF_BODIES = {
     "tests.conformance.rest.test_chunk",
+    "tests.conformance.rest.test_integrity",
     "tests.conformance.rest.test_limits",
     "tests.conformance.tus.test_checksum",
     "tests.conformance.tus.test_creation_with_upload",
     "tests.conformance.tus.test_download",
+    "tests.conformance.tus.test_integrity",
     "tests.conformance.tus.test_limits",
     "tests.conformance.tus.test_patch",
     "tests.faults.disk.test_full_disk",

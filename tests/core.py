@@ -23,6 +23,7 @@ class Core:
     max_chunks: int = 10_000
     max_open: int | None = None
     quota: int | None = None
+    digests_all: bool = False
     clock: Clock = field(default_factory=Clock)
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     sink: MemorySink = field(default_factory=MemorySink)
@@ -43,6 +44,7 @@ class Core:
                 quota=self.quota,
             ),
             now=self.clock,
+            digests_all=self.digests_all,
         )
         self.chunks = ChunkAssembler(self.service)
 

@@ -193,11 +193,13 @@ class _Kept:
 class MemoryStorage:
     """See `Storage`. Every call lets other tasks run, as one to a disk does.
 
-    `records` holds every record ever stored, oldest first.
+    `records` holds every record ever stored, oldest first; `shown` which bytes were read again,
+    as an id and how many they were.
     """
 
     def __init__(self) -> None:
         self.records: list[Upload] = []
+        self.shown: list[tuple[str, int]] = []
         self._uploads: dict[tuple[str, str], Upload] = {}
         self._kept: dict[str, _Kept] = {}
         self._files: dict[str, bytes] = {}
@@ -314,6 +316,20 @@ class MemoryStorage:
         async with self.open(upload) as content:
             data = b"".join([block async for block in content.read(start, start + size)])
         return (Chunk(size=size, digest=xxh3_128(data).digest()),)
+
+    async def show(self, upload: Upload, hasher: Hasher, start: int) -> bool:
+        """See `Storage.show`."""
+        await self._work()
+        if start >= upload.offset:
+            return True
+        data = self.kept(upload).data
+        if data is None and self._has_own(upload):
+            data = self._files[upload.place]
+        if data is None or len(data) < upload.offset:
+            raise StorageError("Bytes of this upload were lost.")
+        hasher.update(data[start : upload.offset])
+        self.shown.append((upload.id, upload.offset - start))
+        return True
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""

@@ -24,6 +24,7 @@ BEHAVIOUR = {
     "accounts",
     "adoption",
     "metered",
+    "digests",
     "receiving",
     "finisher",
     "service",

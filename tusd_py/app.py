@@ -15,6 +15,7 @@ from tusd_py.metrics import Metrics
 from tusd_py.notify import FanOut, LogSink
 from tusd_py.notify.opening import open_notifier
 from tusd_py.service import Limits, UploadService
+from tusd_py.setting_types import DigestKind
 from tusd_py.storage import open_storage
 from tusd_py.sweeper import sweep_forever
 from tusd_py.web import plain
@@ -101,6 +102,7 @@ async def open_service(
             ),
             now=lambda: datetime.now(UTC),
             notice=None if notifier is None else notifier.notice,
+            digests_all=config.digest is DigestKind.SHA256,
         )
 
 

@@ -1,12 +1,20 @@
 """Checksums a client can claim for a body, and the digest that verifies itself."""
 
+import base64
 import hashlib
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tusd_py.errors import BadRequest, ChecksumMismatch
+
+SHA256_SIZE = 32
+"""Bytes of a SHA-256."""
+
+_HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
 class _Hash(Protocol):
@@ -71,3 +79,20 @@ class Digest:
         """Raise `ChecksumMismatch` unless the bytes are the claimed ones."""
         if self._hash.digest() != self._claimed.digest:
             raise ChecksumMismatch("Checksum Mismatch: the bytes were discarded; send them again.")
+
+
+def sha256_of(value: bytes) -> bytes:
+    """The SHA-256 in a client's metadata: as `sha256_of_text`, or the 32 bytes themselves."""
+    is_text = value.isascii() and value.decode().isprintable()
+    if len(value) == SHA256_SIZE and not is_text:  # an MD5 is 32 digits, but never meant
+        return value
+    return sha256_of_text(value.decode("ascii", "replace"))
+
+
+def sha256_of_text(text: str) -> bytes:
+    """The SHA-256 that a client wrote: 64 hexadecimal digits, or Base64. Raises `BadRequest`."""
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text)
+    if _BASE64.fullmatch(text):
+        return base64.b64decode(text)
+    raise BadRequest("sha256: send the digest of the whole file, in hexadecimal or in Base64.")

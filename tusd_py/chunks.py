@@ -115,11 +115,14 @@ class ChunkAssembler:
                 return False
             self._require_below(index)
             space = await self._space(upload, index)
+            running = self._service.digests.running(upload)
             async with self._storage.writer(upload, atomic=True) as writer:
-                chunk = await receive_chunk(body, writer, upload, space=space)
+                chunk = await receive_chunk(body, writer, upload, space=space, running=running)
                 async with self._counting(upload):
                     require_room(upload, chunk.size, await self._space(upload, index))
                     upload = await writer.commit(self._with(upload, chunk))
+            if running is not None:
+                running.keep(upload)
             await self._service.events.emit(Received(upload, chunk.size))
             upload = await self._absorb(upload)
             await self._finish_if_full(upload)

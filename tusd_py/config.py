@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from tusd_py import setting_types as read
 from tusd_py.setting_types import (
     Backend,
+    DigestKind,
     Durability,
     EventLoop,
     LogFormat,
@@ -69,6 +70,7 @@ class Config:
     s3_url_style: UrlStyle = _setting(read.url_style, "URLs of finished files: plain, or presigned, which anybody can read for S3_URL_EXPIRES", "plain", UrlStyle.PLAIN)
     s3_url_expires: timedelta = _setting(read.url_life, "life of presigned URLs, 1s to 7d", "1h", timedelta(hours=1))
     s3_download: S3Download = _setting(read.s3_download, "how a finished file is downloaded from the tus face: stream through this server, or redirect (302) to a presigned URL", "stream", S3Download.STREAM)
+    digest: DigestKind = _setting(read.digest, "digest of the whole file that every file gets, while it is received: none, or sha256; a client's own sha256 is checked in any case", "none", DigestKind.NONE)
     host: str = _setting(read.text, "address to listen on", "0.0.0.0", "0.0.0.0")
     port: int = _setting(read.port, "TCP port to listen on; 0 takes a free one", "8000", 8000)
     workers: int | None = _setting(read.workers, "processes that serve at this address, 1 to 64; one that ends is replaced, and limits hold for all together; auto is one for each processor core the server may use, at most 4", "auto", None)

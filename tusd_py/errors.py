@@ -24,6 +24,7 @@ UploadError
 │   ├── TooManyUploads         the user has more open uploads than MAX_OPEN_UPLOADS_PER_USER
 │   └── RateLimited            the user asks more often than RATE_LIMIT
 ├── ChecksumMismatch           the bytes are not those the client meant to send
+│   └── DigestMismatch         all bytes came, but the file is not the one that was claimed
 ├── BodyError                  the body ended before its end; what came before it counts
 │   ├── BodyInterrupted        the client went away
 │   ├── BodyMalformed          its framing broke
@@ -224,6 +225,19 @@ class ChecksumMismatch(UploadError):
     """The bytes are not those the client meant to send; they were discarded."""
 
     code = "checksum_mismatch"
+
+
+class DigestMismatch(ChecksumMismatch):
+    """The whole file has another SHA-256 than the client claimed. It stays unfinished for ever:
+    nothing will change its bytes."""
+
+    code = "digest_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Checksum Mismatch: the file does not have the sha256 that was claimed;"
+            " delete the upload and send the file again."
+        )
 
 
 class BodyError(UploadError):

@@ -1,13 +1,17 @@
 """How uploads end: as a finished file, or gone."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from tusd_py.errors import NoSpace
+from tusd_py.digests import Digests
+from tusd_py.errors import DigestMismatch, NoSpace
 from tusd_py.events import Completed, Expired, Recorded
 from tusd_py.interfaces import EventSink, Locker, Storage
 from tusd_py.upload import Completion, End, Ending, Upload
+
+logger = logging.getLogger(__name__)
 
 
 def ignore() -> None:
@@ -24,33 +28,56 @@ class Finisher:
         locker: Locker,
         events: EventSink,
         now: Callable[[], datetime],
+        digests: Digests,
     ) -> None:
         self._storage = storage
         self._locker = locker
         self._events = events
         self._now = now
+        self._digests = digests
 
     async def finish(self, upload: Upload) -> Upload:
         """Make the file of a full upload: bytes, then event, then flag. Needs its lock.
 
         After a failure the upload is full and unfinished; the next request or the sweeper
-        finishes it.
+        finishes it. Raises `DigestMismatch` when the file is not the one that the client claimed:
+        then nobody finishes it, and its record says so.
         """
         if upload.completion is not None:
             return upload
         if upload.is_partial:
             await self._storage.assemble(upload)
             return await self._storage.save(self._completed(upload))
+        sha256 = await self._verified(upload)
         async with self._locker.lock(upload.place, wanted=ignore):
             await self._replacing(upload)
-            done = self._completed(upload)
+            if sha256 is None:
+                sha256 = await self._digests.found(upload)
+            done = self._completed(upload, sha256)
             await self._events.emit(Completed(done))
             done = await self._storage.save(done)
             await self._events.emit(Recorded(done))
-            return done
+        self._digests.forget(done)
+        return done
 
-    def _completed(self, upload: Upload) -> Upload:
-        return replace(upload, completion=Completion(at=self._now()))
+    def _completed(self, upload: Upload, sha256: bytes | None = None) -> Upload:
+        return replace(upload, completion=Completion(at=self._now(), sha256=sha256))
+
+    async def _verified(self, upload: Upload) -> bytes | None:
+        """The digest of a full upload, if it is wanted and its bytes can be read already.
+
+        Another one than the client claimed is noted, so that nobody computes it again.
+        """
+        if upload.is_refused:
+            raise DigestMismatch
+        found = await self._digests.found(upload)
+        if upload.claim is None or upload.claim.sha256 == found:
+            return found
+        assert found is not None
+        await self._storage.save(replace(upload, claim=replace(upload.claim, found=found)))
+        self._digests.forget(upload)
+        logger.warning("digest_mismatch", extra={"upload": upload.id, "owner": upload.owner})
+        raise DigestMismatch
 
     async def _replacing(self, upload: Upload) -> None:
         """Make the file; then the earlier uploads whose file it replaced are gone.
@@ -64,14 +91,18 @@ class Finisher:
             await self._storage.save(replace(other, ending=ending))
 
     async def resume_finish(self, upload: Upload) -> bool:
-        """Finish an upload that a crash left full; False when somebody is at work on it."""
+        """Finish an upload that a crash left full; False when somebody is at work on it, or it can
+        never become a file."""
         async with self._locker.try_lock(upload.key, wanted=ignore) as is_held:
             if not is_held:
                 return False
             upload = await self._storage.load(upload.owner, upload.id)
             if upload.ending is not None or upload.completion is not None or not upload.is_full:
                 return False
-            await self.finish(upload)
+            try:
+                await self.finish(upload)
+            except DigestMismatch:  # it was logged when it was found
+                return False
         return True
 
     async def expire(self, upload: Upload) -> bool:

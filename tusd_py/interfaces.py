@@ -58,7 +58,8 @@ class Body(Protocol):
     ) -> Block | None:
         """As `read`, for large bodies: the next bytes as a block, which may be in the system still.
 
-        They are to be taken before the next call, or of `read`. The `hashers` see what is taken.
+        They are to be taken before the next call, or of `read`. The `hashers` see what is taken:
+        they have seen all of it, in threads perhaps, when the end comes or a `BodyError` is raised.
         """
 
     def stop(self) -> None:
@@ -187,6 +188,14 @@ class Storage(Protocol):
     async def digests(self, upload: Upload, start: int, size: int) -> tuple[Chunk, ...] | None:
         """The pieces, one after the other, of `size` committed bytes from `start`, each with its
         digest; None when the storage cannot tell."""
+
+    async def show(self, upload: Upload, hasher: Hasher, start: int) -> bool:
+        """Let `hasher` see the committed bytes of a full upload from `start` on, wherever they lie:
+        before `assemble` and after it. Does not keep the event loop waiting.
+
+        False, without a byte seen, when they cannot be read before `assemble`; never so of an
+        upload that claims a digest. After an error some bytes were seen, perhaps.
+        """
 
     async def has_file(self, upload: Upload) -> bool:
         """Whether the upload's own finished file lies at its place: somebody may have moved it, or

@@ -7,7 +7,7 @@ from tusd_py.account import Account
 from tusd_py.accounts import Accounts, Flight
 from tusd_py.errors import UploadError
 from tusd_py.events import Cleaned
-from tusd_py.interfaces import Block, ChunkWriter, Content, Storage, Writer
+from tusd_py.interfaces import Block, ChunkWriter, Content, Hasher, Storage, Writer
 from tusd_py.upload import Chunk, Upload
 from tusd_py.usage import Usage
 
@@ -123,6 +123,10 @@ class MeteredStorage:
     async def digests(self, upload: Upload, start: int, size: int) -> tuple[Chunk, ...] | None:
         """See `Storage.digests`."""
         return await self._storage.digests(upload, start, size)
+
+    async def show(self, upload: Upload, hasher: Hasher, start: int) -> bool:
+        """See `Storage.show`."""
+        return await self._storage.show(upload, hasher, start)
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""

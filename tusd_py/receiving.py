@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from xxhash import xxh3_128
 
 from tusd_py.checksum import Digest
+from tusd_py.digests import RunningDigest
 from tusd_py.errors import BodyError, TooLarge
 from tusd_py.interfaces import Body, ChunkWriter, Writer
 from tusd_py.upload import Chunk, Upload, require_room
@@ -25,20 +26,23 @@ async def receive_append(
     space: int | None,
     digest: Digest | None,
     grown: Callable[[Upload, int], Upload],
+    running: RunningDigest | None = None,
 ) -> Upload:
     """Append a body to `upload` and return the upload as committed.
 
     At most `space` bytes belong to it. `grown(upload, n)` is the upload with n more bytes. With a
     digest all bytes count or none. Without, what came counts even when the body breaks off: then
     it is committed and the `BodyError` goes on. Raises `TooLarge`, `ChecksumMismatch` too.
+    `running` sees all bytes, and is told what was committed in the end.
     """
+    hashers = tuple(each for each in (digest, running) if each is not None)
     start = upload.offset
     position = checked = start
     checked_at = time.monotonic()
     try:
         while True:
             pause = CHECK_SECONDS if position > checked else None
-            block = await body.arrive(pause, hashers=() if digest is None else (digest,))
+            block = await body.arrive(pause, hashers=hashers)
             if block is not None:
                 if not block.most:
                     break
@@ -51,24 +55,36 @@ async def receive_append(
                 upload = await writer.checkpoint(functools.partial(grown, upload))
     except (BodyError, TooLarge):
         if digest is None and position > upload.offset:
-            await writer.commit(grown(upload, position - upload.offset))
+            upload = await writer.commit(grown(upload, position - upload.offset))
+            if running is not None:
+                running.keep(upload)
         raise
     if digest is not None:
         digest.verify()
-    return await writer.commit(grown(upload, position - upload.offset))
+    upload = await writer.commit(grown(upload, position - upload.offset))
+    if running is not None:
+        running.keep(upload)
+    return upload
 
 
 async def receive_chunk(
-    body: Body, writer: Writer | ChunkWriter, upload: Upload, *, space: int | None
+    body: Body,
+    writer: Writer | ChunkWriter,
+    upload: Upload,
+    *,
+    space: int | None,
+    running: RunningDigest | None = None,
 ) -> Chunk:
-    """Write a whole body, a chunk of `upload`, and return what it was. Commits nothing.
+    """Write a whole body, a chunk of `upload`, and return what it was. Commits nothing. `running`
+    sees all bytes.
 
     Raises `TooLarge` when more than `space` bytes come, and `BodyError`.
     """
     require_room(upload, body.size or 0, space)
     size = 0
     digest = xxh3_128()
-    while (block := await body.arrive(hashers=(digest,))) is not None and block.most:
+    hashers = (digest,) if running is None else (digest, running)
+    while (block := await body.arrive(hashers=hashers)) is not None and block.most:
         size += await writer.write(block)
         require_room(upload, size, space)
     return Chunk(size=size, digest=digest.digest())

@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 
 from tusd_py.accounts import Accounts
 from tusd_py.checksum import Checksum, Digest
+from tusd_py.digests import Digests
 from tusd_py.errors import (
     BadRequest,
     BodyError,
     BodyStopped,
+    DigestMismatch,
     TooLarge,
     Trouble,
     UploadError,
@@ -65,7 +67,8 @@ class Limits:
 
 class UploadService:
     """The verbs that all faces share. `now` gives the aware UTC time; `notice` waits a while for
-    the main service to hear of a file, None where it is told nothing."""
+    the main service to hear of a file, None where it is told nothing; with `digests_all` every file
+    gets its SHA-256, not only those whose client claims one."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class UploadService:
         limits: Limits,
         now: Callable[[], datetime],
         notice: Callable[[Upload], Awaitable[Notice]] | None = None,
+        digests_all: bool = False,
     ) -> None:
         accounts = Accounts(storage.usage, max_open=limits.max_open, quota=limits.quota)
         self.accounts = accounts
@@ -84,8 +88,11 @@ class UploadService:
         self.events = events
         self.limits = limits
         self.now = now
-        self.finisher = Finisher(storage=self.storage, locker=locker, events=events, now=now)
         self._notice = notice
+        self.digests = Digests(self.storage, is_for_all=digests_all)
+        self.finisher = Finisher(
+            storage=self.storage, locker=locker, events=events, now=now, digests=self.digests
+        )
         self._bodies: set[Body] = set()
         self._is_draining = False
 
@@ -123,7 +130,11 @@ class UploadService:
             except UploadError:
                 await self._end_untold(upload)
                 raise
-            return await self.finisher.finish(upload) if upload.is_full else upload
+            try:
+                return await self.finisher.finish(upload) if upload.is_full else upload
+            except DigestMismatch:
+                await self._end_untold(upload)
+                raise
 
     async def concatenate(self, new: NewUpload, final: Final) -> Upload:
         """Create the finished concatenation of finished partial uploads of the same owner.
@@ -232,6 +243,8 @@ class UploadService:
     async def open(self, owner: str, upload_id: str) -> AsyncIterator[tuple[Upload, Content]]:
         """A finished upload and its bytes. Takes no lock."""
         upload = await self.alive(owner, upload_id)
+        if upload.is_refused:
+            raise DigestMismatch
         if upload.completion is None:
             raise UploadUnfinished("The upload is not complete yet; send the rest first.")
         async with self.storage.open(upload) as content:
@@ -289,6 +302,7 @@ class UploadService:
                 space=room(upload, self.limits.max_size),
                 digest=None if checksum is None else Digest(checksum),
                 grown=self._patched,
+                running=self.digests.running(upload),
             )
         await self.events.emit(Received(upload, upload.offset - before))
         return upload
@@ -298,10 +312,11 @@ class UploadService:
         is left to the sweeper; it is not what the client is told."""
         with contextlib.suppress(UploadError):
             stored = await self.storage.load(upload.owner, upload.id)
-            if stored.offset and stored.is_full:
-                await self.finisher.finish(stored)
-            else:
-                await self._forget(stored)
+            if stored.offset and stored.is_full and not stored.is_refused:
+                with contextlib.suppress(DigestMismatch):
+                    await self.finisher.finish(stored)
+                    return
+            await self._forget(stored)
 
     async def _forget(self, upload: Upload) -> None:
         """Leave nothing of an upload; who heard that it was created hears of its end."""

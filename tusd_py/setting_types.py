@@ -57,6 +57,13 @@ class EventLoop(Enum):
     ASYNCIO = "asyncio"
 
 
+class DigestKind(Enum):
+    """Which digest of the whole file every file gets."""
+
+    NONE = "none"
+    SHA256 = "sha256"
+
+
 class UrlStyle(Enum):
     """Which URLs of finished files users are told."""
 
@@ -227,6 +234,14 @@ def durability(value: str) -> Durability:
         return Durability(value.strip().lower())
     except ValueError:
         raise ValueError("choose default or strict.") from None
+
+
+def digest(value: str) -> DigestKind:
+    """none or sha256."""
+    try:
+        return DigestKind(value.strip().lower())
+    except ValueError:
+        raise ValueError("choose none or sha256.") from None
 
 
 def part_size(value: str) -> int:

@@ -60,7 +60,7 @@ async def _sweep_one(service: UploadService, upload: Upload) -> _Deed | None:
         await service.storage.forget(upload)
         return _Deed.FORGOTTEN
     is_over = upload.will_expire and upload.expires_at <= now
-    if upload.is_full and upload.completion is None:
+    if upload.is_full and upload.completion is None and not upload.is_refused:
         try:
             return _Deed.FINISHED if await service.finisher.resume_finish(upload) else None
         except UploadError:

@@ -78,16 +78,28 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """When an upload became a file (or a whole part of one, if it is partial); `sha256` is the
-    digest of the whole file where it is known."""
+    """When an upload became a file (or a whole part of one, if it is partial).
+
+    `sha256` is the digest of the whole file, None where nobody wanted to know it.
+    """
 
     at: datetime
     sha256: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the client says of the whole file: its `sha256`. `found` is the digest of the bytes that
+    came when it is another one: they never become a file then."""
+
+    sha256: bytes
+    found: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewUpload:
-    """What a client says when it creates an upload. `length` in bytes; None is deferred.
+    """What a client says when it creates an upload. `length` in bytes; None is deferred. `sha256`
+    is the digest of the whole file; of a partial upload it means nothing.
 
     Raises `BadRequest` when `declared_file_id` cannot be a path segment.
     """
@@ -99,6 +111,7 @@ class NewUpload:
     content_type: str | None = None
     metadata: str | None = None
     concat: Partial | Final | None = None
+    sha256: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.declared_file_id is not None and not is_segment(self.declared_file_id):
@@ -120,7 +133,9 @@ class Append:
 class Upload:
     """What is durably known of an upload. `offset` and `length` in bytes.
 
-    `offset` counts the bytes that a client may forget; bytes beyond it do not exist.
+    `offset` counts the bytes that a client may forget; bytes beyond it do not exist. `losses`
+    counts how often a failure took some of them back: while it is the same, so are the bytes before
+    an offset.
     """
 
     id: str
@@ -135,6 +150,8 @@ class Upload:
     chunks: tuple[Chunk, ...] = ()
     created_at: datetime
     expires_at: datetime
+    claim: Claim | None = None
+    losses: int = 0
     completion: Completion | None = None
     ending: Ending | None = None
     backing: object = field(default=None, compare=False, repr=False)
@@ -181,6 +198,11 @@ class Upload:
         return self.completion is None or self.is_partial
 
     @property
+    def is_refused(self) -> bool:
+        """Whether its bytes are known not to be those that the client claimed."""
+        return self.claim is not None and self.claim.found is not None
+
+    @property
     def has_open_run(self) -> bool:
         """Whether the last chunk is made of PATCHed bytes and may still grow."""
         return bool(self.chunks) and self.chunks[-1].digest is None
@@ -199,9 +221,16 @@ def new_upload(
         metadata=new.metadata,
         concat=new.concat,
         length=new.length,
+        claim=_claim(new),
         created_at=now,
         expires_at=now + expires_after,
     )
+
+
+def _claim(new: NewUpload) -> Claim | None:
+    if new.sha256 is None or isinstance(new.concat, Partial):
+        return None
+    return Claim(sha256=new.sha256)
 
 
 def require_alive(upload: Upload, *, now: datetime) -> None:
@@ -283,7 +312,16 @@ def shrunk(upload: Upload, size: int) -> Upload:
         if chunk.digest is None and size:
             kept.append(replace(chunk, size=size))
         break
-    return replace(upload, offset=sum(chunk.size for chunk in kept), chunks=tuple(kept))
+    offset = sum(chunk.size for chunk in kept)
+    if offset == upload.offset:
+        return upload
+    return replace(
+        upload,
+        offset=offset,
+        chunks=tuple(kept),
+        claim=None if upload.claim is None else replace(upload.claim, found=None),
+        losses=upload.losses + 1,
+    )
 
 
 def with_chunk(upload: Upload, chunk: Chunk, *, now: datetime, expires_after: timedelta) -> Upload:

@@ -16,7 +16,7 @@ from tusd_py.errors import NoSpace, StorageError, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.interfaces import Storage
 from tusd_py.receiving import same_as
-from tusd_py.upload import End, Ending, Partial, Upload
+from tusd_py.upload import Claim, End, Ending, Partial, Upload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1027,3 +1027,123 @@ async def clean_disturbs_nobody(subject: StorageUnderTest) -> None:
     assert removed == Cleaned()
     assert await subject.storage.staged(upload) == {1: 2}
     assert await subject.content(upload) == b"abcd"
+
+
+# --- reading again what was committed
+
+
+CLAIM = Claim(sha256=b"\x2a" * 32)
+
+
+@dataclass
+class _Seen:
+    """See `Hasher`: keeps what it sees."""
+
+    data: bytes = b""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        self.data += bytes(data)
+
+
+@promise
+async def what_was_committed_is_shown(subject: StorageUnderTest) -> None:
+    """`show` lets a hasher see the bytes of an upload that claims a digest, from any offset on,
+    before there is a file, and after a restart; nothing of what was not committed."""
+    upload = await subject.kept(b"hello world", replace(UPLOAD, claim=CLAIM))
+    async with subject.storage.writer(replace(upload, length=None), atomic=True) as writer:
+        await writer.write(MemoryBlock(b"garbage"))
+    for storage in (subject.storage, subject.restarted()):
+        for start in (0, 4, 11):
+            seen = _Seen()
+            is_shown = await storage.show(upload, seen, start)
+
+            assert (is_shown, seen.data) == (True, b"hello world"[start:])
+
+
+@promise
+async def all_pieces_are_shown(subject: StorageUnderTest) -> None:
+    """`show` begins in the middle of any piece of an upload that came in several."""
+    upload = await subject.storage.create(fresh(replace(UPLOAD, claim=CLAIM)))
+    for data in (b"abc", b"de", b"", b"fghij"):
+        async with subject.storage.writer(upload, atomic=False) as writer:
+            await writer.write(MemoryBlock(data))
+            upload = await writer.commit(replace(grown(upload, len(data)), length=10))
+    for start in (0, 2, 3, 4, 5, 9, 10):
+        seen = _Seen()
+        await subject.storage.show(upload, seen, start)
+
+        assert seen.data == b"abcdefghij"[start:]
+
+
+@promise
+async def an_empty_upload_has_nothing_to_show(subject: StorageUnderTest) -> None:
+    """`show` of an upload without bytes sees none, with a claim or without."""
+    for claim in (None, CLAIM):
+        upload = replace(UPLOAD, claim=claim, length=0)
+        upload, seen = await subject.storage.create(fresh(upload)), _Seen()
+
+        assert await subject.storage.show(upload, seen, 0)
+        assert seen.data == b""
+
+
+@promise
+async def what_claims_nothing_is_shown_in_time(subject: StorageUnderTest) -> None:
+    """`show` of an upload without a claim shows all its bytes or none, and tells which; once they
+    are assembled all, also when a crash came before the record said so."""
+    data = random.Random(1).randbytes(11 << 20)
+    upload, before, after = await subject.kept(data), _Seen(), _Seen()
+    is_shown = await subject.storage.show(upload, before, 0)
+    await subject.storage.assemble(upload)
+
+    assert before.data == (data if is_shown else b"")
+    assert await subject.restarted().show(upload, after, 3)
+    assert after.data == data[3:]
+
+
+@promise
+async def a_large_claim_is_shown_beside_the_earlier_file(subject: StorageUnderTest) -> None:
+    """`show` leaves what lies at the place of an upload that claims a digest as it is; after it, or
+    after a restart behind it, the upload is assembled as ever."""
+    data = random.Random(2).randbytes(11 << 20)
+    earlier = await subject.finished(b"earlier")
+    upload, seen = await subject.kept(data, replace(UPLOAD, claim=CLAIM)), _Seen()
+    for _ in range(2):
+        seen = _Seen()
+        await subject.storage.show(upload, seen, 7)
+    between = await subject.content(earlier)
+    again = subject.restarted()
+    others = await again.assemble(await again.load(upload.owner, upload.id))
+    shown_after = _Seen()
+    await again.show(upload, shown_after, 0)
+
+    assert seen.data == data[7:]
+    assert between == b"earlier"
+    assert [other.id for other in others] == [earlier.id]
+    assert shown_after.data == data
+    assert await subject.content(completed(upload)) == data
+    assert not await subject.storage.has_file(earlier)
+
+
+@promise
+async def what_was_shown_can_be_deleted(subject: StorageUnderTest) -> None:
+    """An upload whose bytes were shown goes without leaving its bytes, nor taking those of the file
+    at its place."""
+    earlier = await subject.finished(b"earlier")
+    upload = await subject.kept(bytes(11 << 20), replace(UPLOAD, claim=CLAIM))
+    await subject.storage.show(upload, _Seen(), 0)
+    await subject.storage.forget(upload)
+
+    assert await subject.content(earlier) == b"earlier"
+    with pytest.raises(UploadNotFound):
+        await subject.storage.load(upload.owner, upload.id)
+
+
+@promise
+async def what_cannot_be_reached_is_not_shown(subject: StorageUnderTest) -> None:
+    """A storage that cannot be reached is `StorageError`, no shorter file."""
+    upload, seen = await subject.kept(b"hello", replace(UPLOAD, claim=CLAIM)), _Seen()
+    with subject.failing(Fault.UNREACHABLE), pytest.raises(StorageError):
+        await subject.storage.show(upload, seen, 0)
+    await subject.storage.show(upload, seen, 0)
+
+    assert seen.data == b"hello"

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from tests.moto_store import make_bucket, moto_store
 from tests.quick_s3 import hurry
 from tests.store_calls import Call, Kind
 from tests.store_proxy import SLOW_DOWN, Action, Cut, Refuse, StoreProxy, Where, store_proxy
-from tests.uploads import LIFE, NOW, fresh, grown
+from tests.uploads import LIFE, NOW, UPLOAD, fresh, grown
 from tests.weed import ACCESS_KEY, REGION, SECRET_KEY, Bucket
 from tusd_py.block import MemoryBlock
-from tusd_py.errors import UploadLocked
+from tusd_py.errors import StorageError, UploadLocked
 from tusd_py.storage.s3 import open_s3
 from tusd_py.storage.s3.bucket import open_bucket
 from tusd_py.storage.s3.settings import S3Settings
 from tusd_py.storage.s3.storage import S3Storage
-from tusd_py.upload import patched
+from tusd_py.upload import Claim, patched
 
 MIB = 1 << 20
 
@@ -200,3 +200,89 @@ async def test_blocks_of_any_size(on_weed: StorageUnderTest, size: int, block: i
         upload = await writer.commit(grown(upload, size - upload.offset))
 
     assert await on_weed.content(upload) == data
+
+
+class Unseeing:
+    """See `Hasher`: has no use for bytes."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """See `Hasher.update`."""
+
+
+@pytest.mark.parametrize("is_shown", [True, False], ids=["shown", "not-shown"])
+async def test_a_checked_upload_is_copied_in_parts(
+    on_weed: StorageUnderTest, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, *, is_shown: bool
+) -> None:
+    """What claims a digest lies beside its record until it is assembled; a large one is copied to
+    its place in parts, and nothing else is left of it."""
+    monkeypatch.setattr("tusd_py.storage.s3.objects.COPY_PART", 5 * MIB)
+    data = random.Random(3).randbytes(12 * MIB)
+    upload = await on_weed.kept(data, replace(UPLOAD, claim=Claim(sha256=bytes(32))))
+    if is_shown:
+        await on_weed.storage.show(upload, Unseeing(), 0)
+    before = {*await bucket.keys(), *(key for key, _, _ in await bucket.parts())}
+    assert await on_weed.storage.assemble(upload) == []
+
+    record = f".tusd_py/42/{upload.id}.info"
+    assert before == {record, f".tusd_py/42/{upload.id}.unchecked"}
+    assert set(await bucket.keys()) == {record, upload.place}
+    assert await bucket.read(upload.place) == data
+    assert await bucket.parts() == []
+
+
+@pytest.mark.parametrize("kind", [Kind.COMPLETE, Kind.COPY_PART])
+async def test_a_copy_that_fails_is_made_up_for(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """When the store fails at any step between the parts and the file nothing is lost, and the next
+    try makes the file."""
+    monkeypatch.setattr("tusd_py.storage.s3.objects.COPY_PART", 5 * MIB)
+    hurry(monkeypatch)
+    own = settings(f"http://127.0.0.1:{bucket.weed.port}", bucket.name, tmp_path / "spill", MIB)
+    data = random.Random(4).randbytes(12 * MIB)
+    async with (
+        store_proxy(bucket.weed.port) as proxy,
+        open_s3(replace(own, endpoint_url=proxy.endpoint)) as storage,
+    ):
+        subject = StorageUnderTest(
+            storage=storage, failing=lambda _fault: nullcontext(), restarted=lambda: storage
+        )
+        upload = await subject.kept(data, replace(UPLOAD, claim=Claim(sha256=bytes(32))))
+        with proxy.rule(SLOW_DOWN, kind), pytest.raises(StorageError):
+            await storage.assemble(upload)
+        await storage.assemble(await storage.load(upload.owner, upload.id))
+
+    assert await bucket.read(upload.place) == data
+    assert set(await bucket.keys()) == {f".tusd_py/42/{upload.id}.info", upload.place}
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["there", "lost"])
+async def test_parts_that_were_shown_are_not_looked_for_again(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    """A store knows no multipart upload any more when it made an object of it: if that is there,
+    so are the bytes; if not they were lost, and the upload starts over."""
+    hurry(monkeypatch)
+    own = settings(f"http://127.0.0.1:{bucket.weed.port}", bucket.name, tmp_path / "spill", MIB)
+    data = random.Random(5).randbytes(11 * MIB)
+    async with (
+        store_proxy(bucket.weed.port) as proxy,
+        open_s3(replace(own, endpoint_url=proxy.endpoint)) as storage,
+    ):
+        subject = StorageUnderTest(
+            storage=storage, failing=lambda _fault: nullcontext(), restarted=lambda: storage
+        )
+        upload = await subject.kept(data, replace(UPLOAD, claim=Claim(sha256=bytes(32))))
+        await storage.show(upload, Unseeing(), 0)
+        if is_lost:
+            await bucket.delete(f".tusd_py/42/{upload.id}.unchecked")
+        forgotten = Refuse(status=404, code="NoSuchUpload")
+        with proxy.rule(forgotten, Kind.COMPLETE, also=lambda call: "unchecked" in call.key):
+            for again in (storage.show(upload, Unseeing(), 0), storage.assemble(upload)):
+                with pytest.raises((StorageError, UploadLocked)) if is_lost else nullcontext():
+                    await again
+        left = await storage.load(upload.owner, upload.id)
+
+    assert left.offset == (0 if is_lost else 11 * MIB)
+    assert left.losses == is_lost
+    assert await bucket.read(upload.place) == (None if is_lost else data)

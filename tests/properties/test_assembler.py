@@ -3,6 +3,7 @@ dies, the uploads are what lists of bytes would be."""
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import zlib
 from collections.abc import Callable, Coroutine, Sequence
@@ -280,7 +281,7 @@ class Uploads(RuleBasedStateMachine):
     @invariant()
     def all_is_as_promised(self) -> None:
         """Every upload is where the model says; the list names the finished files, and each has its
-        bytes; who listens heard of each."""
+        bytes and their digest; who listens heard of each."""
         self.is_broken = True
         self.world.run(self._assert_promises())
         self.is_broken = False
@@ -300,6 +301,9 @@ class Uploads(RuleBasedStateMachine):
             assert (upload.completion is not None) == held.is_complete
             if held.is_complete:
                 assert await self.world.content(upload_id) == held.data
+            if held.is_file:
+                assert upload.completion is not None
+                assert upload.completion.sha256 == hashlib.sha256(held.data).digest()
         listed = {upload.id for upload in await service.files(USER)}
         told = {event.upload.id for event in self.world.sink.events if isinstance(event, Completed)}
         assert listed == set(self.model.files())

@@ -139,6 +139,7 @@ class World:
             events=self.sink,
             limits=Limits(max_size=None, expires_after=LIFE),
             now=self.clock,
+            digests_all=True,
         )
         self.chunks = ChunkAssembler(self.service)
 

@@ -15,6 +15,7 @@ from tests.tokens import PRIVATE_KEY, PUBLIC_PEM, public_pem
 from tusd_py.config import Config, add_flags, load_config, settings_table
 from tusd_py.setting_types import (
     Backend,
+    DigestKind,
     Durability,
     EventLoop,
     LogFormat,
@@ -57,6 +58,8 @@ GOOD: list[tuple[str, str, object]] = [
     ("STORAGE_BACKEND", "LOCAL", Backend.LOCAL),
     ("DURABILITY", " Strict ", Durability.STRICT),
     ("DURABILITY", "default", Durability.DEFAULT),
+    ("DIGEST", " SHA256 ", DigestKind.SHA256),
+    ("DIGEST", "none", DigestKind.NONE),
     ("LOCAL_TEMP_CHUNK_PATH", "/data", Path("/data")),
     ("LOCAL_TEMP_CHUNK_PATH", "data", Path.cwd() / "data"),
     ("LOCAL_TEMP_CHUNK_PATH", "~/data", Path.home() / "data"),
@@ -224,6 +227,7 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("EXPECTED_JWT_AUDIENCE", "\t", "missing"),
         ("STORAGE_BACKEND", "gcs", "local"),
         ("DURABILITY", "none", "default or strict"),
+        ("DIGEST", "md5", "none or sha256"),
         ("LOCAL_TEMP_CHUNK_PATH", "~nobody-of-this-name/data", "folder"),
         ("S3_ENDPOINT_URL", "s3.example", "https://"),
         ("S3_PART_SIZE", "5242879", "5MiB to 5GiB"),

@@ -9,6 +9,7 @@ SAMPLES: dict[type[UploadError], UploadError] = {
     each: each()
     for each in (
         errors.UploadNotFound,
+        errors.DigestMismatch,
         errors.BodyInterrupted,
         errors.BodyMalformed,
         errors.BodyStalled,

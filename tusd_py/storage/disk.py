@@ -10,12 +10,16 @@ import os
 import random
 import stat
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from tusd_py.block import write_all
 from tusd_py.errors import StorageError
 from tusd_py.storage.fsync import sync_folder
 from tusd_py.storage.steps import Steps
+
+PIECE = 1 << 20
+"""Bytes that are read into memory at once."""
 
 MOST = 64 << 20
 """No small file is larger, in bytes."""
@@ -170,6 +174,18 @@ def copy(fd: int, start: int, to_fd: int, position: int, size: int) -> None:
         if not count:
             raise StorageError("A file is shorter than its record says.")
         done += count
+
+
+def show(fd: int, start: int, size: int, see: Callable[[memoryview], object]) -> None:
+    """Let `see` have a look at `size` bytes of a file from `start` on."""
+    buffer = memoryview(bytearray(min(size, PIECE)))
+    while size:
+        count = os.preadv(fd, [buffer[:size]], start)
+        if not count:
+            raise StorageError("A file is shorter than its record says.")
+        see(buffer[:count])
+        start += count
+        size -= count
 
 
 def tail(fd: int, size: int) -> tuple[int, bytes]:

@@ -6,11 +6,27 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from tusd_py.checksum import SHA256_SIZE
 from tusd_py.errors import StorageError
 from tusd_py.names import is_segment, safe_filename
-from tusd_py.upload import Chunk, Completion, End, Ending, Final, Partial, Upload, is_upload_id
+from tusd_py.upload import (
+    Chunk,
+    Claim,
+    Completion,
+    End,
+    Ending,
+    Final,
+    Partial,
+    Upload,
+    is_upload_id,
+)
 
-VERSION = 1
+VERSION = 2
+"""The newest version that is read."""
+
+PLAIN = 1
+"""The version of a record without digests of whole files. Servers that know no others go on with
+it; what they would not check, and forget when they write, they must leave alone."""
 
 _SIZES = 10**19
 """Every size is less: requests have 19 digits for it."""
@@ -29,7 +45,7 @@ class TornRecord(ValueError):
 def encode(upload: Upload, **backing: Mapping[str, object]) -> bytes:
     """The record of an upload, with what a storage notes beside it under a name of its own."""
     fields: dict[str, object] = {
-        "version": VERSION,
+        "version": _version(upload),
         "id": upload.id,
         "owner": upload.owner,
         "filename": upload.filename,
@@ -52,8 +68,12 @@ def encode(upload: Upload, **backing: Mapping[str, object]) -> bytes:
             }
         case None:
             pass
+    if upload.claim is not None:
+        fields["claim"] = _encode_claim(upload.claim)
+    if upload.losses:
+        fields["losses"] = upload.losses
     if upload.completion is not None:
-        fields["completion"] = {"at": upload.completion.at.isoformat()}
+        fields["completion"] = _encode_completion(upload.completion)
     if upload.ending is not None:
         fields["ending"] = {"at": upload.ending.at.isoformat(), "why": upload.ending.why.value}
     return _JSON.encode(fields | backing).encode()
@@ -82,6 +102,8 @@ def decode(data: bytes, backing: Callable[[Mapping[str, object]], object] | None
             chunks=tuple(_decode_chunk(chunk) for chunk in fields["chunks"]),
             created_at=_moment(fields["created_at"]),
             expires_at=_moment(fields["expires_at"]),
+            claim=_decode_claim(fields.get("claim")),
+            losses=_size(fields.get("losses", 0)),
             completion=_decode_completion(fields.get("completion")),
             ending=_decode_ending(fields.get("ending")),
             backing=None if backing is None else backing(fields),
@@ -90,6 +112,25 @@ def decode(data: bytes, backing: Callable[[Mapping[str, object]], object] | None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise TornRecord(str(error)) from error
     return upload
+
+
+def _version(upload: Upload) -> int:
+    is_known = upload.completion is not None and upload.completion.sha256 is not None
+    return VERSION if upload.claim is not None or is_known else PLAIN
+
+
+def _encode_claim(claim: Claim) -> dict[str, object]:
+    fields: dict[str, object] = {"sha256": claim.sha256.hex()}
+    if claim.found is not None:
+        fields["found"] = claim.found.hex()
+    return fields
+
+
+def _encode_completion(completion: Completion) -> dict[str, object]:
+    fields: dict[str, object] = {"at": completion.at.isoformat()}
+    if completion.sha256 is not None:
+        fields["sha256"] = completion.sha256.hex()
+    return fields
 
 
 def _encode_chunk(chunk: Chunk) -> list[object]:
@@ -119,9 +160,18 @@ def _decode_completion(fields: object) -> Completion | None:
     match fields:
         case None:
             return None
-        case {"at": str(at)}:
-            return Completion(at=_moment(at))
+        case {"at": str(at), **rest}:
+            return Completion(at=_moment(at), sha256=_sha256_or_none(rest.get("sha256")))
     raise ValueError("completion")
+
+
+def _decode_claim(fields: object) -> Claim | None:
+    match fields:
+        case None:
+            return None
+        case {"sha256": str(claimed), **rest}:
+            return Claim(sha256=_sha256(claimed), found=_sha256_or_none(rest.get("found")))
+    raise ValueError("claim")
 
 
 def _decode_ending(fields: object) -> Ending | None:
@@ -154,6 +204,17 @@ def _text(value: object) -> str:
 
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _sha256(value: object) -> bytes:
+    digest = bytes.fromhex(_text(value))
+    if len(digest) != SHA256_SIZE:
+        raise ValueError("not a SHA-256")
+    return digest
+
+
+def _sha256_or_none(value: object) -> bytes | None:
+    return None if value is None else _sha256(value)
 
 
 def _size(value: object) -> int:

@@ -1,6 +1,7 @@
 """The body of an HTTP request as a `Body`: not read early, never waited for in vain."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from tusd_py.block import MemoryBlock
 from tusd_py.errors import (
+    BodyError,
     BodyInterrupted,
     BodyMalformed,
     BodyStalled,
@@ -70,6 +72,15 @@ class RequestBody:
         self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
     ) -> Block | None:
         """See `Body.arrive`."""
+        try:
+            return await self._arrived(pause, hashers)
+        except BodyError:
+            if hashers and self._burst is not None:
+                with contextlib.suppress(OSError):  # then they have not seen all, and know it
+                    await self._burst.seen()
+            raise
+
+    async def _arrived(self, pause: float | None, hashers: Sequence[Hasher]) -> Block | None:
         if self._is_stopped:
             raise BodyStopped
         if not self._is_begun and (first := self._begun()):

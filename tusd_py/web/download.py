@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -60,6 +61,7 @@ async def send(
         start, stop = span or (0, content.size)
         if span is not None:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
+        headers |= repr_digest(upload)
         response = web.StreamResponse(status=206 if span else 200, headers=headers)
         response.content_length = stop - start
         await response.prepare(request)
@@ -73,6 +75,13 @@ async def send(
         except UploadError as error:
             raise _cut(request, upload, str(error)) from error
         return response
+
+
+def repr_digest(upload: Upload) -> dict[str, str]:
+    """Repr-Digest (RFC 9530, 3): the digest of the whole file, also beside a range of it."""
+    if upload.completion is None or upload.completion.sha256 is None:
+        return {}
+    return {"Repr-Digest": f"sha-256=:{b64encode(upload.completion.sha256).decode()}:"}
 
 
 async def _transfer(

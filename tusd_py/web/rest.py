@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from aiohttp import web
 
+from tusd_py.checksum import sha256_of_text
 from tusd_py.chunks import ChunkAssembler
 from tusd_py.errors import BadRequest, MissingChunks, UnsupportedMediaType, UploadError
 from tusd_py.events import Notice
@@ -88,6 +89,7 @@ class RestFace:
             owner=owner,
             filename=safe_filename(_text(fields, "original_file_name")),
             declared_file_id=str(_integer(fields, "main_service_file_id", least=0)),
+            sha256=_sha256(fields),
         )
 
         upload = await self._service.create(new)
@@ -124,6 +126,8 @@ class RestFace:
         notice = await self._service.notice(upload)
 
         data = {"file_path_on_upload_service": await self._service.location(upload)}
+        if (sha256 := _digest(upload)) is not None:
+            data["sha256"] = sha256
         return _success(message=_COMPLETED[notice], data=data)
 
     async def _delete(self, request: web.Request, owner: str) -> web.Response:
@@ -178,6 +182,20 @@ def _integer(fields: Mapping[str, object], name: str, *, least: int) -> int:
     return value
 
 
+def _sha256(fields: Mapping[str, object]) -> bytes | None:
+    """What the client claims to send; None when it says nothing."""
+    if fields.get("sha256") is None:
+        return None
+    return sha256_of_text(_text(fields, "sha256"))
+
+
+def _digest(upload: Upload) -> str | None:
+    """The digest of a finished file in hexadecimal, as `sha256sum` prints it."""
+    if upload.completion is None or upload.completion.sha256 is None:
+        return None
+    return upload.completion.sha256.hex()
+
+
 def _described(upload: Upload, location: str) -> dict[str, object]:
     assert upload.completion is not None
     return {
@@ -187,6 +205,7 @@ def _described(upload: Upload, location: str) -> dict[str, object]:
         "content_type": upload.content_type,
         "path": location,
         "completed_at": upload.completion.at.isoformat(),
+        "sha256": _digest(upload),
     }
 
 

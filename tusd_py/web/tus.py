@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from tusd_py.checksum import ALGORITHMS
+from tusd_py.checksum import ALGORITHMS, sha256_of
 from tusd_py.errors import (
     BadRequest,
     Forbidden,
@@ -21,7 +21,7 @@ from tusd_py.upload import Append, Final, NewUpload, Partial, Upload, upload_id_
 from tusd_py.web import tus_headers
 from tusd_py.web.auth import Authenticator
 from tusd_py.web.body import RequestBody
-from tusd_py.web.download import send
+from tusd_py.web.download import repr_digest, send
 from tusd_py.web.errors import (
     REASON,
     MethodNotAllowed,
@@ -168,6 +168,7 @@ class TusFace:
                 headers["Upload-Concat"] = "partial"
             case Final():
                 headers["Upload-Concat"] = upload.concat.header
+        headers |= repr_digest(upload)
         return web.Response(status=200, headers={**headers, **_expires(upload)})
 
     async def _patch(self, request: web.Request, owner: str, upload_id: str) -> web.Response:
@@ -262,6 +263,7 @@ def _new(
         content_type=metadata.text("filetype"),
         metadata=metadata.header,
         concat=concat,
+        sha256=None if "sha256" not in metadata.values else sha256_of(metadata.values["sha256"]),
     )
 
 

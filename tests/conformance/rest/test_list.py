@@ -34,6 +34,7 @@ async def test_list_is_exactly_the_documented_one(rest: RestClient) -> None:
         "file_name": "héllo.mp3",
         "size": 11,
         "path": path,
+        "sha256": None,
     }
     assert content_type is None or "/" in content_type
     assert abs(datetime.now(UTC) - completed_at) < timedelta(minutes=1)

@@ -351,3 +351,30 @@ def test_what_is_no_folder_holds_nothing(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert disk.names(tmp_path / name) == []
+
+
+# --- show
+
+
+@pytest.mark.parametrize("size", [0, 1, disk.PIECE, 2 * disk.PIECE + 5])
+def test_bytes_are_shown(tmp_path: Path, size: int) -> None:
+    """So many bytes are shown, from anywhere, in pieces that fit into memory."""
+    data = os.urandom(size + 10)
+    (tmp_path / "data").write_bytes(data)
+    seen: list[bytes] = []
+    fd = disk.open_to_read(tmp_path / "data")
+    disk.show(fd, 3, size, lambda piece: seen.append(bytes(piece)))
+    disk.close(fd)
+
+    assert b"".join(seen) == data[3 : 3 + size]
+    assert all(len(piece) <= disk.PIECE for piece in seen)
+
+
+def test_too_few_bytes_are_not_all(tmp_path: Path) -> None:
+    """A file that is shorter than its record says is an error."""
+    (tmp_path / "data").write_bytes(b"dat")
+    fd = disk.open_to_read(tmp_path / "data")
+
+    with pytest.raises(StorageError, match="shorter"):
+        disk.show(fd, 0, 4, len)
+    disk.close(fd)

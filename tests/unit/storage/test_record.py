@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.uploads import NOW, UPLOAD, chunk, completed
 from tusd_py.errors import StorageError
 from tusd_py.names import is_segment, safe_filename
-from tusd_py.storage.record import VERSION, TornRecord, decode, encode
-from tusd_py.upload import Chunk, End, Ending, Final, Partial, Upload
+from tusd_py.storage.record import PLAIN, VERSION, TornRecord, decode, encode
+from tusd_py.upload import Chunk, Claim, Completion, End, Ending, Final, Partial, Upload
 
 FULL = completed(
     replace(
@@ -25,6 +25,7 @@ FULL = completed(
         ending=Ending(why=End.REPLACED, at=NOW),
     )
 )
+DIGEST = bytes(range(32))
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20)
 headers = st.text(st.characters(exclude_categories=["Cc"]), max_size=20)
@@ -182,4 +183,54 @@ def test_a_newer_record_is_not_guessed_at() -> None:
     fields["version"] = VERSION + 1
 
     with pytest.raises(StorageError, match="newer version"):
+        decode(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [
+        replace(UPLOAD, claim=Claim(sha256=DIGEST)),
+        replace(UPLOAD, claim=Claim(sha256=DIGEST, found=DIGEST[::-1])),
+        replace(UPLOAD, completion=Completion(at=NOW, sha256=DIGEST)),
+    ],
+    ids=["claimed", "refused", "complete"],
+)
+def test_a_digest_is_kept_from_older_servers(upload: Upload) -> None:
+    """An older server would not check a digest, and lose it: the record has a version that such a
+    one leaves alone."""
+    fields = json.loads(encode(upload))
+
+    assert decode(encode(upload)) == upload
+    assert fields["version"] == VERSION > PLAIN
+
+
+def test_other_records_stay_as_they_were() -> None:
+    """A record without digests is one that older servers read, and theirs are read here."""
+    fields = json.loads(encode(replace(FULL, losses=3)))
+    before = json.loads(encode(FULL))
+
+    assert fields["version"] == before["version"] == PLAIN
+    assert decode(json.dumps(fields).encode()).losses == 3
+    assert not before.keys() & {"claim", "losses"}
+    assert "sha256" not in before["completion"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("claim", {}),
+        ("claim", {"sha256": "00"}),
+        ("claim", {"sha256": "g" * 64}),
+        ("claim", {"sha256": "0" * 64, "found": 1}),
+        ("claim", "0" * 64),
+        ("completion", {"at": NOW.isoformat(), "sha256": "00"}),
+        ("losses", -1),
+        ("losses", None),
+    ],
+)
+def test_a_digest_of_another_kind_makes_no_upload(field: str, value: object) -> None:
+    """What is no SHA-256 is none in a record either."""
+    fields = json.loads(encode(UPLOAD)) | {field: value}
+
+    with pytest.raises(TornRecord):
         decode(json.dumps(fields).encode())

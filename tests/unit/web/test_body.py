@@ -2,6 +2,9 @@
 
 import asyncio
 import inspect
+import os
+import threading
+from pathlib import Path
 
 import pytest
 from aiohttp import StreamReader
@@ -305,3 +308,41 @@ async def test_a_compressed_body_stays_compressed() -> None:
         await arrival.send(b"hello")
 
         assert await body.read() == b"hello"
+
+
+class SlowHasher:
+    """See `Hasher`: takes its time, until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.size = 0
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """See `Hasher.update`."""
+        assert self.go_on.wait(10)
+        self.size += len(data)
+
+
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "broken"])
+async def test_digests_are_whole_when_a_body_breaks(tmp_path: Path, *, is_stopped: bool) -> None:
+    """Who computes digests, in threads, has seen all that was taken when the error is raised."""
+    hasher, size = SlowHasher(), 0
+    fd = os.open(tmp_path / "data", os.O_RDWR | os.O_CREAT)
+    async with handed_over(head("Content-Length: 300000"), is_direct=True) as arrival:
+        body = RequestBody(arrival.request, idle=5.0)
+        await arrival.send(b"x" * 200_000)
+        asyncio.get_running_loop().call_later(0.2, hasher.go_on.set)
+        while size < 200_000:
+            block = await body.arrive(hashers=(hasher,))
+            assert block is not None
+            size += await asyncio.to_thread(block.into, fd, size)
+        if is_stopped:
+            body.stop()
+        else:
+            await arrival.hang_up()
+        with pytest.raises(BodyStopped if is_stopped else BodyInterrupted):
+            while block := await body.arrive(hashers=(hasher,)):
+                assert not await asyncio.to_thread(block.into, fd, size)
+    os.close(fd)
+
+    assert hasher.size == size == 200_000

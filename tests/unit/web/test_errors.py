@@ -53,6 +53,7 @@ CONTRACT: dict[type[UploadError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.UploadLocked: 423,
     errors.ChecksumMismatch: 460,
+    errors.DigestMismatch: 460,
     errors.BodyError: 503,
     errors.BodyInterrupted: 503,
     errors.BodyMalformed: 400,

@@ -15,7 +15,7 @@ from xxhash import xxh3_128
 
 from tusd_py.errors import StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
-from tusd_py.interfaces import ChunkWriter, Content, Writer
+from tusd_py.interfaces import ChunkWriter, Content, Hasher, Writer
 from tusd_py.storage import disk
 from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local import medium, places
@@ -34,6 +34,9 @@ from tusd_py.upload import Chunk, Upload, is_upload_id, shrunk
 from tusd_py.usage import Usage
 
 STALE_SECONDS = 3600.0
+
+SHOWN = 16 << 20
+"""So many bytes are read for a digest at a time: then others have their turn."""
 
 LARGEST = 2**63 - 1
 """Bytes that an offset in a file can count (off_t)."""
@@ -146,6 +149,21 @@ class LocalStorage:
             await self._threads.run(disk.close, fd)
         return (Chunk(size=size, digest=digest.digest()),)
 
+    async def show(self, upload: Upload, hasher: Hasher, start: int) -> bool:
+        """See `Storage.show`: always True."""
+        if start >= upload.offset:
+            return True
+        fd = await self._threads.run(self._open_committed, upload)
+        try:
+            for position in range(start, upload.offset, SHOWN):
+                size = min(SHOWN, upload.offset - position)
+                await self._threads.run_long(
+                    upload.owner, disk.show, fd, position, size, hasher.update
+                )
+        finally:
+            await self._threads.run(disk.close, fd)
+        return True
+
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""
         return await self._threads.run(self._has_file, upload)
@@ -223,6 +241,15 @@ class LocalStorage:
         if upload.is_file:
             return places.open_own(self._paths, upload)
         return disk.open_to_read(self._paths.data(upload))
+
+    def _open_committed(self, upload: Upload) -> int:
+        """A descriptor of the bytes of a full upload, moved to their place or not."""
+        try:
+            return disk.open_to_read(self._paths.data(upload))
+        except FileNotFoundError:
+            if places.holder(self._paths, upload) != upload.id:
+                raise StorageError("Bytes of this upload were lost on the disk.") from None
+        return disk.open_to_read(self._paths.place(upload))
 
     def _has_file(self, upload: Upload) -> bool:
         return os.path.isfile(self._paths.place(upload)) and places.is_own(self._paths, upload)

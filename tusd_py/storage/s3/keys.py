@@ -5,6 +5,8 @@
 .tusd_py/{user}/{id}.tail.{parts}.{n}   acknowledged bytes after part number `parts`
 .tusd_py/{user}/{id}.chunk.{index}      a REST chunk that came before its turn
 .tusd_py/{user}/{id}.partial            as the first, of an upload that only will be concatenated
+.tusd_py/{user}/{id}.unchecked          as the first, of an upload that claims a digest, until its
+                                        bytes are known to be the right ones
 
 No user is called `.tusd_py`: a user id does not begin with a dot. (`.uploads/` would not do: there
 SeaweedFS keeps parts; it hides that folder from lists and cleans it up after a day.)
@@ -58,6 +60,12 @@ def of_upload(upload: Upload) -> str:
 def data(upload: Upload) -> str:
     """The bytes of a full upload."""
     return f"{of_upload(upload)}partial" if upload.is_partial else upload.place
+
+
+def parts(upload: Upload) -> str:
+    """The parts of an upload in progress. They can be read only when an object is made of them: at
+    its place that would replace a file before it is known whether these are the right bytes."""
+    return data(upload) if upload.claim is None else f"{of_upload(upload)}unchecked"
 
 
 def tail(upload: Upload, parts: int, name: str) -> str:

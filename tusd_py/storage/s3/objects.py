@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +17,10 @@ from tusd_py.storage.s3.description import UPLOAD_ID, described
 from tusd_py.storage.s3.failures import Changed, PartsLost, StoreError
 from tusd_py.storage.s3.flow import Flow
 from tusd_py.storage.s3.note import Note, note_of
+from tusd_py.storage.s3.parts import Parts
 from tusd_py.storage.s3.records import Records
 from tusd_py.storage.s3.settings import S3Settings
+from tusd_py.storage.s3.sizes import COPY_PART, part_size_for
 from tusd_py.upload import Upload, shrunk
 
 PIECE = Described(content_type="application/octet-stream", disposition="attachment", metadata={})
@@ -55,21 +58,39 @@ class Objects:
         """See `Storage.assemble`: no byte that is in a part is sent again."""
         try:
             if note_of(upload).parts:
-                await self._complete(upload)
+                await self._make_whole(upload)
+                if upload.claim is not None:
+                    await self._copy_whole(keys.parts(upload), upload)
             else:
                 await self._put_whole(upload)
         except (PartsLost, UploadNotFound):  # done already, before a crash; or else they are lost
-            found = await self.own(upload)
-            if found is None or found.size != upload.offset:
+            if not await self._is_assembled(upload):
                 await self._start_over(upload)
         await self.tidy(upload)
+
+    async def bytes_of(self, upload: Upload, start: int) -> AsyncIterator[bytes] | None:
+        """The bytes of a full upload from `start` on; None while they are parts that may not become
+        an object before their turn."""
+        note = note_of(upload)
+        found = await self.own(upload)
+        if found is not None and found.size == upload.offset:
+            return self.read(upload, found, start, upload.offset)
+        if not note.parts:
+            return self._tail_from(upload, note, start)
+        if upload.claim is None:
+            return None
+        try:
+            await self._make_whole(upload)
+        except PartsLost:
+            await self._start_over(upload)
+        return self.bucket.get(keys.parts(upload), start, upload.offset)
 
     async def remove(self, upload: Upload) -> None:
         """Remove the object of an upload if it is its own, and all parts and pieces."""
         note = note_of(upload)
         if note.multipart is not None:
             with contextlib.suppress(PartsLost):
-                await self.bucket.abort(keys.data(upload), note.multipart)
+                await self.bucket.abort(keys.parts(upload), note.multipart)
         if upload.is_full and await self.own(upload) is not None:
             await self.bucket.delete(keys.data(upload))
         await self.tidy(upload, is_gone=True)
@@ -106,17 +127,75 @@ class Objects:
         except (Changed, UploadNotFound) as error:
             raise StoreError("the file was replaced or removed meanwhile") from error
 
+    async def _is_assembled(self, upload: Upload) -> bool:
+        found = await self.own(upload)
+        return found is not None and found.size == upload.offset
+
+    async def _make_whole(self, upload: Upload) -> None:
+        """Make one object of all parts; for a digest it may have been made before."""
+        try:
+            await self._complete(upload)
+        except (PartsLost, UploadNotFound):
+            if upload.claim is None:
+                raise
+            found = await self.bucket.find(keys.parts(upload))
+            if found is None or found.size != upload.offset:
+                raise
+
+    async def _copy_whole(self, source: str, upload: Upload) -> None:
+        """Copy an object with all bytes of an upload to its place, inside of the store."""
+        key, size = keys.data(upload), upload.offset
+        step = part_size_for(size, COPY_PART, self.settings.max_parts)
+        if size <= step:
+            await self.bucket.copy(source, key, described(upload))
+            return
+        multipart = await self.bucket.begin(key, described(upload))
+        parts = Parts(self._flow, ())
+        try:
+            for start in range(0, size, step):
+                stop = min(start + step, size)
+                await parts.begin(
+                    functools.partial(
+                        self._copy_part, key, multipart, source=source, start=start, stop=stop
+                    )
+                )
+            await parts.settle()
+            await self.bucket.complete(key, multipart, parts.etags)
+        except BaseException as error:
+            await parts.close()
+            with contextlib.suppress(StorageError):
+                await self.bucket.abort(key, multipart)
+            if isinstance(error, PartsLost):  # of the copy: the bytes are still there
+                raise StoreError("the parts of a copy were lost") from error
+            raise
+
+    async def _copy_part(
+        self, key: str, multipart: str, number: int, *, source: str, start: int, stop: int
+    ) -> str:
+        return await self.bucket.copy_part(key, multipart, number, source, start, stop)
+
+    async def _tail_from(self, upload: Upload, note: Note, start: int) -> AsyncIterator[bytes]:
+        """The bytes of an upload without parts."""
+        try:
+            for key, piece in zip(self._tail_keys(upload, note), note.tail, strict=True):
+                if start < piece.size:
+                    async for block in self.bucket.get(key, start, piece.size):
+                        yield block
+                start = max(0, start - piece.size)
+        except UploadNotFound:
+            await self._start_over(upload)
+
     async def _complete(self, upload: Upload) -> None:
         note = note_of(upload)
         assert note.multipart is not None
-        key = keys.data(upload)
+        key = keys.parts(upload)
         etags = note.parts
         if note.tail:
             etags = (*etags, await self._tail_as_part(upload, note, note.multipart))
         await self.bucket.complete(key, note.multipart, etags)
 
     async def _tail_as_part(self, upload: Upload, note: Note, multipart: str) -> str:
-        key, number = keys.data(upload), len(note.parts) + 1
+        key, number = keys.parts(upload), len(note.parts) + 1
         names = self._tail_keys(upload, note)
         if len(names) == 1:
             size = note.tail[0].size
@@ -174,7 +253,7 @@ class Objects:
         if note.multipart is None or note.part_size is None:
             return 0
         try:
-            found = await self.bucket.parts(keys.data(upload), note.multipart)
+            found = await self.bucket.parts(keys.parts(upload), note.multipart)
         except PartsLost:
             return 0
         count = 0

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from xxhash import xxh3_128
 
-from tusd_py.errors import UploadGone, UploadNotFound
+from tusd_py.errors import StorageError, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
-from tusd_py.interfaces import ChunkWriter, Content, Outlet, Writer
+from tusd_py.interfaces import ChunkWriter, Content, Hasher, Outlet, Writer
 from tusd_py.representation import disposition, safe_media_type
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import Bucket, Found
@@ -158,6 +158,20 @@ class S3Storage:
             async for block in content.read(start, start + size):
                 digest.update(block)
         return (Chunk(size=size, digest=digest.digest()),)
+
+    async def show(self, upload: Upload, hasher: Hasher, start: int) -> bool:
+        """See `Storage.show`: False of parts, unless a digest is claimed."""
+        if start >= upload.offset:
+            return True
+        blocks = await self._objects.bytes_of(upload, start)
+        if blocks is None:
+            return False
+        async for block in blocks:
+            start += len(block)
+            await self._threads.run(hasher.update, block)
+        if start != upload.offset:
+            raise StorageError("A file is shorter than its record says.")
+        return True
 
     async def has_file(self, upload: Upload) -> bool:
         """See `Storage.has_file`."""

@@ -170,7 +170,7 @@ class S3Writer:
                 buffer.close()
         if self._multipart is not None and not self._is_named:
             with contextlib.suppress(StorageError):
-                await self._bucket.abort(keys.data(self._upload), self._multipart)
+                await self._bucket.abort(keys.parts(self._upload), self._multipart)
 
     @property
     def _filled(self) -> int:
@@ -211,7 +211,7 @@ class S3Writer:
     ) -> str:
         front = await self._fetched(before)
         try:
-            key = keys.data(self._upload)
+            key = keys.parts(self._upload)
             return await self._bucket.put_part(key, multipart, number, Sending([front, buffer]))
         finally:
             self._drop(front)
@@ -220,7 +220,7 @@ class S3Writer:
     async def _copy_part(
         self, multipart: str, source: str, start: int, stop: int, number: int
     ) -> str:
-        key = keys.data(self._upload)
+        key = keys.parts(self._upload)
         return await self._bucket.copy_part(key, multipart, number, source, start, stop)
 
     async def _fetched(self, pieces: Sequence[tuple[str, Piece]]) -> Buffer:
@@ -279,7 +279,7 @@ class S3Writer:
         """The id of the multipart upload, which is begun with its first part."""
         if self._multipart is None:
             described = self._objects.described(self._upload)
-            self._multipart = await self._bucket.begin(keys.data(self._upload), described)
+            self._multipart = await self._bucket.begin(keys.parts(self._upload), described)
             self._is_named = False
         return self._multipart
 

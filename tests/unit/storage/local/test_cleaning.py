@@ -13,7 +13,7 @@ from tusd_py.block import MemoryBlock
 from tusd_py.errors import StorageError, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.storage.local.storage import LocalStorage
-from tusd_py.storage.record import VERSION
+from tusd_py.storage.record import PLAIN, VERSION
 from tusd_py.upload import Upload
 
 FOLDER = Path("uploads/42")
@@ -130,7 +130,7 @@ async def test_a_record_of_a_newer_server_is_left(
     newer = (
         info(tmp_path, upload)
         .read_bytes()
-        .replace(f'"version":{VERSION}'.encode(), f'"version":{VERSION + 1}'.encode())
+        .replace(f'"version":{PLAIN}'.encode(), f'"version":{VERSION + 1}'.encode())
     )
     info(tmp_path, upload).write_bytes(newer)
     aged(info(tmp_path, upload))

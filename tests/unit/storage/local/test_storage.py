@@ -19,7 +19,7 @@ from tusd_py.block import MemoryBlock
 from tusd_py.errors import NoSpace, StorageError, TooLarge, UploadGone, UploadNotFound
 from tusd_py.events import Cleaned
 from tusd_py.storage.local.storage import LocalStorage
-from tusd_py.storage.record import VERSION, decode, encode
+from tusd_py.storage.record import PLAIN, VERSION, decode, encode
 from tusd_py.upload import End, Ending, Partial, Upload
 
 FOLDER = Path("uploads/42")
@@ -428,7 +428,7 @@ async def test_a_record_of_a_newer_server_is_trouble(storage: LocalStorage, tmp_
     """A record that this server is too old for is 503, and stays."""
     upload = await kept(storage, b"hello")
     path = tmp_path / FOLDER / f"{upload.id}.info"
-    newer = encode(upload).replace(b'"version":%d' % VERSION, b'"version":%d' % (VERSION + 1))
+    newer = encode(upload).replace(b'"version":%d' % PLAIN, b'"version":%d' % (VERSION + 1))
     path.write_bytes(newer)
 
     with pytest.raises(StorageError):

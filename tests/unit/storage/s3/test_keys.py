@@ -11,9 +11,10 @@ from tests.uploads import UPLOAD
 from tusd_py.names import is_segment, safe_filename
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.keys import Kept
-from tusd_py.upload import Partial, Upload
+from tusd_py.upload import Claim, Partial, Upload
 
 ID = UPLOAD.id
+CLAIMING = replace(UPLOAD, claim=Claim(sha256=bytes(32)))
 
 segments = st.text(min_size=1, max_size=20).filter(is_segment)
 names = st.text(min_size=1, max_size=20).map(safe_filename)
@@ -41,6 +42,10 @@ def test_what_lies_where() -> None:
     assert keys.tail(UPLOAD, 3, "0a1b2c3d") == f".tusd_py/42/{ID}.tail.3.0a1b2c3d"
     assert keys.chunk(UPLOAD, 7) == f".tusd_py/42/{ID}.chunk.7"
     assert keys.data(partial) == f".tusd_py/42/{ID}.partial"
+    assert keys.parts(UPLOAD) == "42/123/audio.mp3"
+    assert keys.parts(partial) == f".tusd_py/42/{ID}.partial"
+    assert keys.parts(CLAIMING) == f".tusd_py/42/{ID}.unchecked"
+    assert keys.data(CLAIMING) == "42/123/audio.mp3"
 
 
 @given(uploads(), st.integers(0, 10_000), st.integers(0, 10**19 - 1))
@@ -51,6 +56,7 @@ def test_a_key_tells_whose_it_is(upload: Upload, parts: int, index: int) -> None
         keys.tail(upload, parts, "0a1b2c3d"): f"tail.{parts}.0a1b2c3d",
         keys.chunk(upload, index): f"chunk.{index}",
         keys.data(replace(upload, concat=Partial())): "partial",
+        keys.parts(replace(upload, claim=CLAIMING.claim)): "unchecked",
     }
 
     for key, kind in made.items():

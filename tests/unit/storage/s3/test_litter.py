@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.uploads import fresh
-from tusd_py.storage.record import VERSION, encode
+from tusd_py.storage.record import PLAIN, VERSION, encode
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import Bucket
 from tusd_py.storage.s3.litter import MULTIPART_AGE, PIECE_AGE, Litter
@@ -166,7 +166,7 @@ async def test_multiparts_of_unreadable_records_stay(bucket: Bucket, litter: Lit
     upload = fresh()
     named = await begun(bucket, keys.data(upload))
     data = encode(upload, s3=encode_note(Note(multipart=named)))
-    data = data.replace(b'"version":%d' % VERSION, b'"version":%d' % (VERSION + 1))
+    data = data.replace(b'"version":%d' % PLAIN, b'"version":%d' % (VERSION + 1))
     await bucket.put_small(keys.info(upload.owner, upload.id), data)
     await litter.remove(await age_of_multiparts(bucket) + timedelta(days=400))
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.uploads import UPLOAD, fresh
 from tusd_py.errors import StorageError, UploadGone, UploadLocked, UploadNotFound
-from tusd_py.storage.record import VERSION, encode
+from tusd_py.storage.record import PLAIN, VERSION, encode
 from tusd_py.storage.s3 import keys
 from tusd_py.storage.s3.bucket import Bucket, Listed
 from tusd_py.storage.s3.note import Note, Piece, encode_note, note_of
@@ -36,7 +36,7 @@ async def read(records: Records, bucket: Bucket, owner: str = "42") -> list[str]
 def newer(upload: Upload) -> bytes:
     """The record that a newer server would write."""
     data = encode(upload, s3=encode_note(note_of(upload)))
-    return data.replace(b'"version":%d' % VERSION, b'"version":%d' % (VERSION + 1))
+    return data.replace(b'"version":%d' % PLAIN, b'"version":%d' % (VERSION + 1))
 
 
 # --- one record
