@@ -14,13 +14,23 @@ VALUES = {
     "events",
     "names",
     "representation",
+    "request",
     "setting_types",
     "upload",
     "usage",
 }
-SEAMS = {"interfaces", "block"}
-BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"}
-BACKENDS = {"storage", "locks", "notify", "metrics"}
+SEAMS = {"interfaces", "block", "watching"}
+BEHAVIOUR = {
+    "accounts",
+    "chunks",
+    "finisher",
+    "metered",
+    "receiving",
+    "service",
+    "sweeper",
+    "watched",
+}
+BACKENDS = {"storage", "locks", "notify", "metrics", "tracing"}
 FACADES = {"web"}
 ROOT = {
     "__main__",
@@ -60,6 +70,7 @@ HOME = {
     "cryptography": {"web", "tokens", "setting_types"},
     "dotenv": {"config"},
     "prometheus_client": {"metrics"},
+    "opentelemetry": {"tracing"},
     "uvloop": {"runtime"},
     "aiofiles": {"storage", "web"},
     "xxhash": {"receiving", "storage"},

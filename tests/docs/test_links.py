@@ -18,7 +18,16 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 SETTINGS = {field.name.upper() for field in fields(Config)}
-NO_SETTINGS = {"F_OFD_SETLK"}
+NO_SETTINGS = {
+    "F_OFD_SETLK",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+}
 EVERY_PAGE = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix()
 )

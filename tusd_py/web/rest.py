@@ -11,6 +11,7 @@ from aiohttp import web
 from tusd_py.chunks import ChunkAssembler
 from tusd_py.errors import BadRequest, MissingChunks, UnsupportedMediaType, UploadError
 from tusd_py.names import safe_filename
+from tusd_py.request import OWNER
 from tusd_py.service import UploadService
 from tusd_py.upload import NewUpload, Upload
 from tusd_py.web.auth import Authenticator
@@ -79,6 +80,7 @@ class RestFace:
         if request.method != method:
             raise MethodNotAllowed((method, "OPTIONS"))
         owner = self._authenticator.owner(request.headers)
+        OWNER.set(owner)
         with self._share.taken(owner, method):
             return await verb(request, owner)
 
