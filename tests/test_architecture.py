@@ -14,24 +14,26 @@ VALUES = {
     "events",
     "names",
     "representation",
+    "request",
     "setting_types",
     "upload",
     "usage",
 }
-SEAMS = {"interfaces", "block"}
+SEAMS = {"interfaces", "block", "watching"}
 BEHAVIOUR = {
     "account",
     "accounts",
     "adoption",
-    "metered",
-    "digests",
-    "receiving",
-    "finisher",
-    "service",
     "chunks",
+    "digests",
+    "finisher",
+    "metered",
+    "receiving",
+    "service",
     "sweeper",
+    "watched",
 }
-BACKENDS = {"storage", "locks", "notify", "metrics"}
+BACKENDS = {"storage", "locks", "notify", "metrics", "tracing"}
 FACADES = {"web"}
 ROOT = {
     "__main__",
@@ -74,6 +76,7 @@ HOME = {
     "cryptography": {"web", "tokens", "setting_types"},
     "dotenv": {"config"},
     "prometheus_client": {"metrics"},
+    "opentelemetry": {"tracing"},
     "uvloop": {"runtime"},
     "aiofiles": {"storage", "web"},
     "xxhash": {"receiving", "storage"},

@@ -15,14 +15,18 @@ from tusd_py.metrics import Metrics
 from tusd_py.notify import FanOut, LogSink
 from tusd_py.notify.opening import open_notifier
 from tusd_py.service import Limits, UploadService
-from tusd_py.setting_types import DigestKind
+from tusd_py.setting_types import Backend, DigestKind
 from tusd_py.storage import open_storage
 from tusd_py.sweeper import sweep_forever
+from tusd_py.tracing import open_tracer
+from tusd_py.watched import WatchedStorage
+from tusd_py.watching import StoreWatch, Tracer
 from tusd_py.web import plain
 from tusd_py.web.auth import Authenticator
 from tusd_py.web.cors import Cors
 from tusd_py.web.demo import demo_routes
 from tusd_py.web.errors import REFUSAL, Handler, refuse_expectation
+from tusd_py.web.naming import HEADER, RequestNames
 from tusd_py.web.openapi import openapi_routes
 from tusd_py.web.origin import PublicAddress
 from tusd_py.web.pace import Debts, OwnDebts, Pace
@@ -30,11 +34,16 @@ from tusd_py.web.rest import BASE as REST_BASE
 from tusd_py.web.rest import RestFace
 from tusd_py.web.share import AtWork, OwnAtWork, Share
 from tusd_py.web.tus import TusFace
+from tusd_py.web.watch import Watch
+
+TO_SEND_TRACES = 0.1
+"""Part of SHUTDOWN_TIMEOUT for what was traced last."""
 
 _SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
 _REST: web.AppKey[RestFace] = web.AppKey("rest", RestFace)
 _TUS: web.AppKey[TusFace] = web.AppKey("tus", TusFace)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+_WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +62,11 @@ def create_app(config: Config, part: Part | None = None) -> web.Application:
     part = part or Part()
     app = web.Application()
     app[METRICS] = part.metrics
+    app[METRICS].watch_disk(config.local_temp_chunk_path)
+    app[_WATCH] = Watch(RequestNames(), part.metrics.requests.answered)
     app.cleanup_ctx.append(_serving(config, part))
     app.on_shutdown.append(_drain)
-    app.on_response_prepare.append(_with_headers(config))
+    app.on_response_prepare.append(_with_headers(config, app[_WATCH].names))
     app.on_response_prepare.append(_count)
     if config.demo:
         app.add_routes(demo_routes(config.tus_base_path))
@@ -65,9 +76,9 @@ def create_app(config: Config, part: Part | None = None) -> web.Application:
         for path, handler in openapi_routes(config.tus_base_path, _known_address(config)).items():
             _add(app, path, handler)
     _add(app, "/metrics", _measured)
-    _add(app, f"{REST_BASE}{{name:.*}}", _rest)
-    _add(app, config.tus_base_path[:-1], _tus)
-    _add(app, f"{config.tus_base_path}{{name:.*}}", _tus)
+    _add(app, f"{REST_BASE}{{name:.*}}", _rest, face="rest")
+    _add(app, config.tus_base_path[:-1], _tus, face="tus")
+    _add(app, f"{config.tus_base_path}{{name:.*}}", _tus, face="tus")
     _add(app, "/{path:.*}", plain.nowhere)
     return app
 
@@ -77,19 +88,29 @@ async def open_service(
     config: Config,
     *sinks: EventSink,
     delivers: bool = False,
-    told: Callable[[int, float, int], None] | None = None,
+    metrics: Metrics | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[UploadService]:
     """The upload service on the storage and the locks that the settings name; `sinks` are told what
-    happens after the main service's outbox and before the log. With `delivers` this process brings
-    what is in the outbox to the main service; `told` hears how much waits there (`Courier`)."""
+    happens after the main service's outbox and before the log, `metrics` and `tracer` how long it
+    takes. With `delivers` this process brings what is in the outbox to the main service."""
+    watches: list[StoreWatch] = [] if tracer is None else [tracer]
+    if metrics is not None:
+        watches.append(metrics.store)
+    locks = None if metrics is None else metrics.locks
     async with (
-        open_storage(config) as storage,
-        open_locker(config.local_temp_chunk_path) as locker,
-        open_notifier(config, locate=storage.location, delivers=delivers, told=told) as notifier,
+        open_storage(config, watches) as storage,
+        open_locker(config.local_temp_chunk_path, locks) as locker,
+        open_notifier(
+            config,
+            locate=storage.location,
+            delivers=delivers,
+            told=None if metrics is None else metrics.outbox,
+        ) as notifier,
     ):
         first = [] if notifier is None else [notifier]
         yield UploadService(
-            storage=storage,
+            storage=WatchedStorage(storage, metrics.uploads, tracer) if metrics else storage,
             locker=locker,
             events=FanOut([*first, *sinks, LogSink()]),
             limits=Limits(
@@ -110,7 +131,18 @@ def _serving(config: Config, part: Part) -> Callable[[web.Application], AsyncIte
     """Opens the service before the first request and closes it after the last."""
 
     async def serving(app: web.Application) -> AsyncIterator[None]:
-        async with open_service(config, app[METRICS], delivers=True) as service:
+        metrics = app[METRICS]
+        if config.storage_backend is Backend.S3:
+            metrics.store.begin()
+        async with (
+            open_tracer(
+                config.otel_exporter_otlp_endpoint,
+                warns=part.sweeps,
+                grace=config.shutdown_timeout.total_seconds() * TO_SEND_TRACES,
+            ) as tracer,
+            open_service(config, metrics, delivers=True, metrics=metrics, tracer=tracer) as service,
+        ):
+            app[_WATCH].tracer = tracer
             _make_faces(app, config, service, part)
             if not part.sweeps:
                 yield
@@ -164,13 +196,14 @@ def _known_address(config: Config) -> PublicAddress | None:
 
 
 def _with_headers(
-    config: Config,
+    config: Config, names: RequestNames
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """The headers of all answers, those of aiohttp itself included."""
     cors = Cors(config.cors_allow_origins)
 
     async def add(request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = "tusd_py"
+        response.headers[HEADER] = names.name(request).id
         # A cache between a careless proxy's users must keep nothing, a refusal or a preflight that
         # X-HTTP-Method-Override asked for with GET included.
         response.headers.setdefault("Cache-Control", "no-store")
@@ -207,6 +240,8 @@ async def _tus(request: web.Request) -> web.StreamResponse:
     return await request.app[_TUS].handle(request)
 
 
-def _add(app: web.Application, path: str, handler: Handler) -> None:
-    """Every method comes to the handler, and no body is asked for before it says so."""
-    app.router.add_route("*", path, handler, expect_handler=refuse_expectation)
+def _add(app: web.Application, path: str, handler: Handler, face: str = "other") -> None:
+    """Every method comes to the handler, and no body is asked for before it says so. It is counted
+    as of that face."""
+    watched = app[_WATCH].over(face, handler)
+    app.router.add_route("*", path, watched, expect_handler=refuse_expectation)

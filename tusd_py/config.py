@@ -107,6 +107,7 @@ class Config:
     api_docs: bool = _setting(read.flag, "whether the REST face is described, at /openapi.json for programs and at /docs for people: true or false", "true", True)
     log_format: LogFormat = _setting(read.log_format, "text for people or json for machines", "text", LogFormat.TEXT)
     log_level: LogLevel = _setting(read.log_level, "debug, info, warning or error", "info", LogLevel.INFO)
+    otel_exporter_otlp_endpoint: str | None = _setting(read.http_url, "OpenTelemetry collector, OTLP over HTTP, to which traces are sent, such as http://127.0.0.1:4318; needs the extra tusd_py[otel]; all other variables OTEL_* are read from the environment", "none", None)
 # fmt: on
 
 

@@ -1,6 +1,6 @@
 """What happened, as values for those who want to know."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from tusd_py.upload import Upload
@@ -63,7 +63,8 @@ class Cleaned:
 class Swept:
     """What one pass of the sweeper did, in uploads; `cleaned` and `quarantined` in objects.
 
-    `unreadable` records it found and left: a newer server wrote them, or the disk fails.
+    `unreadable` records it found and left: a newer server wrote them, or the disk fails. It saw so
+    many uploads that are `open`: neither complete nor ended, after what it did.
     """
 
     expired: int = 0
@@ -73,6 +74,7 @@ class Swept:
     quarantined: int = 0
     failed: int = 0
     unreadable: int = 0
+    open: int = field(default=0, compare=False)
 
     @property
     def is_idle(self) -> bool:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
 
+from tusd_py.request import known
 from tusd_py.setting_types import LogFormat, LogLevel
 
 ACCESS = "tusd_py.access"
@@ -119,10 +120,15 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
     # The client of S3 logs keys, metadata and the bodies of records.
     for name in ("aiobotocore", "botocore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # That of OpenTelemetry says with every try what it cannot send; see tracing.exporter.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    """What the line says of its own, and then what is known of the request; the former wins."""
+    own = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {**own, **{name: value for name, value in known().items() if name not in own}}
 
 
 def _one_line(text: str) -> str:

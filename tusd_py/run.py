@@ -19,6 +19,7 @@ from tusd_py.metrics import Metrics, count_in
 from tusd_py.runtime import calm_garbage_collector, loop_factory
 from tusd_py.server import log_listening, serve, serve_as_worker
 from tusd_py.setting_types import SettingError
+from tusd_py.tracing import preload
 from tusd_py.web.ledger import Ledger
 from tusd_py.workers import Line, Supervisor
 
@@ -72,6 +73,7 @@ def _run_workers(config: Config, count: int, announce: Callable[[int], None]) ->
         announce(port)
         log_listening(config, port, workers=count)
 
+    preload(config.otel_exporter_otlp_endpoint)
     with _private_folder() as counters:
         calm_garbage_collector()  # before the workers, so that they share what there is
         Supervisor(

@@ -24,8 +24,10 @@ from tusd_py.runtime import calm_garbage_collector, loop_name
 from tusd_py.web.connection import Connection, Patience
 from tusd_py.web.crowd import Crowd
 from tusd_py.web.last_word import Doorstep
+from tusd_py.web.naming import RequestNames
 from tusd_py.web.plain import LEAVING
 from tusd_py.web.pump import Pump
+from tusd_py.web.watch import Watch
 from tusd_py.workers import Line
 
 KEEP_ALIVE = 25.0
@@ -151,6 +153,7 @@ async def start(
             answer=config.body_timeout.total_seconds(),
         ),
         met=app[METRICS].limit_hit,
+        watch=Watch(RequestNames(), app[METRICS].requests.answered),
         pump=pump,
         direct=config.direct_io_size,
     )

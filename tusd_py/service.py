@@ -29,6 +29,7 @@ from tusd_py.finisher import Finisher, ignore
 from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
 from tusd_py.metered import MeteredStorage
 from tusd_py.receiving import receive_append
+from tusd_py.request import UPLOAD
 from tusd_py.upload import (
     Append,
     End,
@@ -121,6 +122,7 @@ class UploadService:
             now=self.now(),
             expires_after=self.limits.expires_after,
         )
+        UPLOAD.set(upload.id)
         async with self.hold(upload.owner, upload.id, body):
             upload = await self.storage.create(upload)
             try:
@@ -152,6 +154,7 @@ class UploadService:
             now=self.now(),
             expires_after=self.limits.expires_after,
         )
+        UPLOAD.set(upload.id)
         upload = await self.storage.create(upload)
         await self.events.emit(Created(upload))
         async with self.hold(upload.owner, upload.id, None):
@@ -254,6 +257,7 @@ class UploadService:
         """The upload as it is stored. Raises `UploadNotFound` or `UploadGone`."""
         if not is_upload_id(upload_id):
             raise UploadNotFound
+        UPLOAD.set(upload_id)
         upload = await self.storage.load(owner, upload_id)
         require_alive(upload, now=self.now())
         return upload

@@ -25,17 +25,23 @@ class _Deed(Enum):
 async def sweep(service: UploadService) -> Swept:
     """One pass over all uploads. What fails is logged, counted and tried again the next time."""
     done: Counter[_Deed | None] = Counter()
+    open_ = 0
     async for upload in service.storage.unsettled():
+        deed: _Deed | None
         try:
-            done[await _sweep_one(service, upload)] += 1
+            deed = await _sweep_one(service, upload)
         except UploadError as error:
-            done[_Deed.FAILED] += 1
+            deed = _Deed.FAILED
             logger.warning("sweep_failed", extra={"upload": upload.id, "why": str(error)})
+        done[deed] += 1
+        if deed in {None, _Deed.FAILED} and upload.ending is None and upload.completion is None:
+            open_ += 1
     cleaned = await service.storage.clean()
     return Swept(
         cleaned=cleaned.removed,
         quarantined=cleaned.quarantined,
         unreadable=cleaned.unreadable,
+        open=open_,
         **{deed.value: done[deed] for deed in _Deed},
     )
 

@@ -18,7 +18,20 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 SETTINGS = {field.name.upper() for field in fields(Config)}
-NO_SETTINGS = {"F_OFD_SETLK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
+NO_SETTINGS = {
+    "F_OFD_SETLK",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "SSL_CERT_FILE",
+}
 EVERY_PAGE = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix()
 )

@@ -94,15 +94,6 @@ async def test_folders_are_those_of_the_table(server: Address) -> None:
     assert names | {"quarantine", "outbox.sqlite3"} == listed
 
 
-async def test_every_metric_is_listed(server: Address) -> None:
-    """The table of counters and /metrics name the same ones."""
-    answer = await server.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    kinds = re.findall(r"^# TYPE (tusd_py_\w+) (?:counter|gauge)$", answer.decode(), re.M)
-    served = {name for name in kinds if not name.endswith("_created")}
-
-    assert served == {row[0].strip("`") for row in rows(section(PAGE, "## Metrics"))}
-
-
 async def test_health_is_as_told(server: Address) -> None:
     """Both addresses answer 200 `ok` without a token."""
     answers = [

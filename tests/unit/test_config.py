@@ -89,6 +89,7 @@ GOOD: list[tuple[str, str, object]] = [
     ("EVENT_LOOP", " asyncio", EventLoop.ASYNCIO),
     ("TUS_BASE_PATH", "/api/files/", "/api/files/"),
     ("PUBLIC_URL", "https://e.org/up/", "https://e.org/up"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/", "http://c:4318"),
     ("TRUSTED_PROXIES", "*", ALL),
     (
         "TRUSTED_PROXIES",

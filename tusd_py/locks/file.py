@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadLocked
 from tusd_py.locks.memory import MemoryLocker
+from tusd_py.watching import LockWatch
 
 _LOOK_FOR_WAITERS = 0.15
 _TRY_AGAIN = 0.02
@@ -25,9 +26,20 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 class FileLocker:
-    """A `MemoryLocker` inside the process, byte-range locks between processes."""
+    """A `MemoryLocker` inside the process, byte-range locks between processes.
 
-    def __init__(self, fd: int, memory: MemoryLocker, *, timeout: float = 2.0) -> None:
+    Each hears of its own waits. Who waits at both counts twice, with the time of each.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        memory: MemoryLocker,
+        *,
+        timeout: float = 2.0,
+        watch: LockWatch | None = None,
+    ) -> None:
+        self._meter = watch
         self._fd = fd
         self._memory = memory
         self._timeout = timeout
@@ -38,13 +50,15 @@ class FileLocker:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, memory: MemoryLocker) -> AsyncIterator["FileLocker"]:
+    async def open(
+        cls, path: Path, memory: MemoryLocker, watch: LockWatch | None = None
+    ) -> AsyncIterator["FileLocker"]:
         """Open (and create, if needed) the lock file. Raises `StorageError`."""
         try:
             fd = await asyncio.to_thread(_open, path)
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}.") from error
-        locker = cls(fd, memory)
+        locker = cls(fd, memory, watch=watch)
         try:
             yield locker
         finally:
@@ -90,6 +104,7 @@ class FileLocker:
 
     async def _wait(self, position: int, impatient_at: float) -> None:
         loop = asyncio.get_running_loop()
+        since = loop.time()
         deadline = impatient_at + self._timeout
         is_asking = False
         try:
@@ -103,6 +118,8 @@ class FileLocker:
         finally:
             if is_asking:
                 self._free(position + 1)
+            if self._meter is not None:
+                self._meter.waited(loop.time() - since)
 
     def _watch(self, position: int, wanted: Callable[[], None]) -> None:
         """Call `wanted` once when another process waits, until the lock is let go."""
@@ -117,6 +134,8 @@ class FileLocker:
         for position, wanted in list(self._watched.items()):
             if self._is_taken(position + 1):
                 del self._watched[position]
+                if self._meter is not None:
+                    self._meter.asked()
                 wanted()
         if self._watched:
             self._looking = loop.call_later(_LOOK_FOR_WAITERS, self._look, loop)

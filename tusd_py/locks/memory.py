@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tusd_py.errors import UploadLocked
+from tusd_py.watching import LockWatch
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class _Waiter:
 @dataclass(slots=True)
 class _Held:
     wanted: Callable[[], None]
+    watch: LockWatch | None = None
     was_asked: bool = False
     waiters: deque[_Waiter] = field(default_factory=deque)
 
@@ -26,13 +28,17 @@ class _Held:
         """Tell the holder, once, that it is waited for."""
         if not self.was_asked:
             self.was_asked = True
+            if self.watch is not None:
+                self.watch.asked()
             self.wanted()
 
 
 class MemoryLocker:
-    """First come, first served; who waits longer than `timeout` seconds gets `UploadLocked`."""
+    """First come, first served; who waits longer than `timeout` seconds gets `UploadLocked`.
+    `watch` hears of waits."""
 
-    def __init__(self, *, timeout: float = 2.0) -> None:
+    def __init__(self, *, timeout: float = 2.0, watch: LockWatch | None = None) -> None:
+        self._watch = watch
         self._timeout = timeout
         self._held: dict[str, _Held] = {}
 
@@ -43,7 +49,7 @@ class MemoryLocker:
         """See `Locker.lock`; waits `timeout` seconds after `patience`."""
         held = self._held.get(key)
         if held is None:
-            self._held[key] = _Held(wanted)
+            self._held[key] = _Held(wanted, self._watch)
         else:
             await self._wait(key, held, wanted, patience)
         try:
@@ -57,7 +63,7 @@ class MemoryLocker:
         if key in self._held:
             yield False
             return
-        self._held[key] = _Held(wanted)
+        self._held[key] = _Held(wanted, self._watch)
         try:
             yield True
         finally:
@@ -67,6 +73,7 @@ class MemoryLocker:
         self, key: str, held: _Held, wanted: Callable[[], None], patience: float
     ) -> None:
         loop = asyncio.get_running_loop()
+        since = loop.time()
         waiter = _Waiter(turn=loop.create_future(), wanted=wanted)
         held.waiters.append(waiter)
 
@@ -89,6 +96,8 @@ class MemoryLocker:
             raise
         finally:
             timer.cancel()
+            if self._watch is not None:
+                self._watch.waited(loop.time() - since)
 
     def _leave(self, held: _Held, waiter: _Waiter) -> bool:
         """Stop waiting; True when the turn had come in the same moment."""

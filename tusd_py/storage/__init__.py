@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tusd_py.config import Config
@@ -11,16 +11,19 @@ from tusd_py.interfaces import Storage
 from tusd_py.setting_types import Backend, Durability, S3Download, UrlStyle
 from tusd_py.storage.local import medium
 from tusd_py.storage.local.storage import LocalStorage
+from tusd_py.watching import StoreWatch
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_storage(config: Config) -> AsyncIterator[Storage]:
-    """The storage that the settings name, checked. Raises `StorageError`; a full disk is no reason
-    not to start."""
+async def open_storage(
+    config: Config, watches: Sequence[StoreWatch] = ()
+) -> AsyncIterator[Storage]:
+    """The storage that the settings name, checked; `watches` hear of calls to a store. Raises
+    `StorageError`; a full disk is no reason not to start."""
     if config.storage_backend is Backend.S3:
-        async with _open_s3(config) as storage:
+        async with _open_s3(config, watches) as storage:
             yield storage
     else:
         boot = await asyncio.to_thread(medium.boot_id)
@@ -38,7 +41,7 @@ async def open_storage(config: Config) -> AsyncIterator[Storage]:
 
 
 @asynccontextmanager
-async def _open_s3(config: Config) -> AsyncIterator[Storage]:
+async def _open_s3(config: Config, watches: Sequence[StoreWatch]) -> AsyncIterator[Storage]:
     """Imports the client only where it is used: it takes 40 MiB of memory and half a second."""
     from tusd_py.storage.s3 import open_s3
     from tusd_py.storage.s3.settings import S3Settings
@@ -59,5 +62,5 @@ async def _open_s3(config: Config) -> AsyncIterator[Storage]:
         redirected=config.s3_url_expires if redirects else None,
         spill=config.local_temp_chunk_path,
     )
-    async with open_s3(settings) as storage:
+    async with open_s3(settings, watches) as storage:
         yield storage

@@ -11,6 +11,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -62,12 +64,13 @@ class Pool:
         self._skips = 0
 
     def ask(self, call: Callable[[], T]) -> Answer[T]:
-        """Make a call in a thread. What it raises, its answer raises."""
+        """Make a call in a thread, in the context of who asks: its log lines name the request. What
+        it raises, its answer raises."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._awake, self._is_waking, self._is_looking = loop, 0, False, False
         answer: Answer[T] = Answer(loop=loop)
-        self._calls.append((call, answer))
+        self._calls.append((partial(copy_context().run, call), answer))
         if self._awake < self._width and not self._is_waking:
             self._is_waking = True
             loop.call_soon(self._wake, loop)

@@ -21,7 +21,9 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from tusd_py.web.burst import Burst
 from tusd_py.web.crowd import Crowd
 from tusd_py.web.last_word import HEADERS, Doorstep, last_word
+from tusd_py.web.naming import HEADER
 from tusd_py.web.pump import Pump
+from tusd_py.web.watch import Watch
 from tusd_py.web.wire import wire_of
 
 RECEIVE_SIZE = 64 << 10
@@ -63,6 +65,7 @@ class Connection(web.RequestHandler):
         doorstep: Doorstep,
         patience: Patience,
         met: Callable[[str], None],
+        watch: Watch,
         pump: Pump,
         direct: int | None,
         **kwargs: object,
@@ -72,6 +75,7 @@ class Connection(web.RequestHandler):
         self._doorstep = doorstep
         self._patience = patience
         self._met = met
+        self._watch = watch
         self._pump = pump
         self._direct = direct
         self._burst: Burst | None = None
@@ -254,7 +258,8 @@ class Connection(web.RequestHandler):
         if status != 400:
             self.logger.error("unhandled", exc_info=exc)
         text = f"{_WHY.get(status, _WHY[500])}\n"
-        response = web.Response(status=status, text=text, headers=HEADERS)
+        headers = {**HEADERS, HEADER: self._watch.unhandled(request, status)}
+        response = web.Response(status=status, text=text, headers=headers)
         response.force_close()
         return response
 

@@ -11,7 +11,7 @@ REQUEST_HEADERS = ", ".join(
         "X-HTTP-Method-Override, Upload-Length, Upload-Offset, Upload-Defer-Length",
         "Upload-Metadata, Upload-Concat, Upload-Checksum, Tus-Resumable, Upload-Complete",
         "Upload-Incomplete, Upload-Draft-Interop-Version, Content-Disposition, Content-Digest",
-        "Repr-Digest, Want-Repr-Digest",
+        "Repr-Digest, Want-Repr-Digest, Traceparent, Tracestate",
     )
 )
 EXPOSED = ", ".join(
@@ -20,7 +20,7 @@ EXPOSED = ", ".join(
         "Upload-Concat, Location, Tus-Version, Tus-Resumable, Tus-Max-Size, Tus-Extension",
         "Tus-Checksum-Algorithm, Upload-Complete, Upload-Incomplete, Upload-Limit",
         "Upload-Draft-Interop-Version, Repr-Digest, Retry-After, Content-Disposition",
-        "Content-Range, Accept-Ranges, ETag",
+        "Content-Range, Accept-Ranges, ETag, X-Request-ID",
     )
 )
 MAX_AGE = "86400"

@@ -13,6 +13,7 @@ from tusd_py.chunks import ChunkAssembler
 from tusd_py.errors import BadRequest, MissingChunks, UnsupportedMediaType, UploadError
 from tusd_py.events import Notice
 from tusd_py.names import safe_filename
+from tusd_py.request import OWNER
 from tusd_py.service import UploadService
 from tusd_py.upload import NewUpload, Upload, upload_id_of
 from tusd_py.web.auth import Authenticator
@@ -80,6 +81,7 @@ class RestFace:
         if request.method != method:
             raise MethodNotAllowed((method, "OPTIONS"))
         owner = self._authenticator.owner(request.headers)
+        OWNER.set(owner)
         with self._share.taken(owner, method):
             return await verb(request, owner)
 

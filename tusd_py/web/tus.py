@@ -16,8 +16,17 @@ from tusd_py.errors import (
     UploadLocked,
 )
 from tusd_py.names import safe_filename
+from tusd_py.request import OWNER, UPLOAD
 from tusd_py.service import UploadService
-from tusd_py.upload import Append, Final, NewUpload, Partial, Upload, upload_id_of
+from tusd_py.upload import (
+    Append,
+    Final,
+    NewUpload,
+    Partial,
+    Upload,
+    is_upload_id,
+    upload_id_of,
+)
 from tusd_py.web import tus_headers
 from tusd_py.web.auth import Authenticator
 from tusd_py.web.body import RequestBody
@@ -99,6 +108,8 @@ class TusFace:
         if method not in (allowed := _UPLOAD if upload_id else _COLLECTION):
             raise MethodNotAllowed(allowed)
         _require_version(request, method)
+        OWNER.set(owner)
+        UPLOAD.set(upload_id if is_upload_id(upload_id) else None)
         with self._share.taken(owner, method):
             return await self._answer(request, method, owner, upload_id)
 

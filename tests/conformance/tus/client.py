@@ -41,8 +41,9 @@ class Answer:
 
     @property
     def sameness(self) -> tuple[int, str, list[tuple[str, str]], bytes]:
-        """All that a client can tell two answers apart by; the clock is not part of it."""
-        lines = sorted((k.lower(), v) for k, v in self.headers.items() if k.lower() != "date")
+        """All that a client can tell two answers apart by, but the clock and the request id."""
+        own = {"date", "x-request-id"}
+        lines = sorted((k.lower(), v) for k, v in self.headers.items() if k.lower() not in own)
         return self.status, self.reason, lines, self.body
 
 

@@ -381,7 +381,7 @@ async def test_who_asks_much_at_once_makes_room(make_server: MakeServer) -> None
     async with AsyncExitStack() as stack:
         for _ in range(8):
             line = await stack.enter_async_context(deaf(address))
-            await loop.sock_sendall(line, METRICS * 300)
+            await loop.sock_sendall(line, HEALTH * 300)
         refusals = await until_served(address)
         async with connected(address) as newcomer:
             hits = await met(newcomer, "max_connections")

@@ -1,6 +1,6 @@
 """Uploads in a bucket of an S3-compatible store: opens that storage."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tusd_py.errors import StorageError
@@ -8,6 +8,7 @@ from tusd_py.storage.s3.bucket import open_bucket
 from tusd_py.storage.s3.failures import StoreError
 from tusd_py.storage.s3.settings import S3Settings
 from tusd_py.storage.s3.storage import S3Storage
+from tusd_py.watching import StoreWatch
 
 _MEANS = {
     "NoSuchBucket": "S3_BUCKET_NAME: there is no bucket {bucket} at {endpoint}.",
@@ -27,12 +28,14 @@ _MEANS = {
 
 
 @asynccontextmanager
-async def open_s3(settings: S3Settings) -> AsyncIterator[S3Storage]:
+async def open_s3(
+    settings: S3Settings, watches: Sequence[StoreWatch] = ()
+) -> AsyncIterator[S3Storage]:
     """The storage, after the store has shown that it works.
 
     Raises `StorageError` with one line that names the setting that seems to be wrong.
     """
-    async with open_bucket(settings) as bucket:
+    async with open_bucket(settings, watches) as bucket:
         storage = S3Storage(bucket, settings)
         try:
             await storage.start()

@@ -26,6 +26,8 @@ from tusd_py.storage.s3.buffer import Sending
 from tusd_py.storage.s3.failures import AnswerBroken, NothingThere, complete, told, translated
 from tusd_py.storage.s3.patience import patient
 from tusd_py.storage.s3.settings import S3Settings
+from tusd_py.storage.s3.watched import watch_calls
+from tusd_py.watching import StoreWatch
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -87,8 +89,11 @@ class Unfinished:
 
 
 @asynccontextmanager
-async def open_bucket(settings: S3Settings) -> AsyncIterator[Bucket]:
-    """A client for the bucket of the settings. Nothing is asked of it yet."""
+async def open_bucket(
+    settings: S3Settings, watches: Sequence[StoreWatch] = ()
+) -> AsyncIterator[Bucket]:
+    """A client for the bucket of the settings. Nothing is asked of it yet; `watches` hear of every
+    call."""
     host = urlsplit(settings.endpoint_url).hostname or ""
     is_amazon = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
     config = AioConfig(
@@ -119,6 +124,7 @@ async def open_bucket(settings: S3Settings) -> AsyncIterator[Bucket]:
         raise StorageError(f"The S3 settings cannot be used: {error}") from error
     for call in ("PutObject", "UploadPart"):
         client.meta.events.register(f"choose-signer.s3.{call}", signing.choose)
+    watch_calls(client, watches)
     try:
         yield Bucket(client, settings.bucket)
     finally:
