@@ -16,6 +16,9 @@ SHA256_SIZE = 32
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
 
+SHA256_PATTERN = f"^({_HEX.pattern}|{_BASE64.pattern})$"
+"""What `sha256_of_text` takes, as a regular expression of ECMA-262."""
+
 
 class _Hash(Protocol):
     def update(self, data: bytes | memoryview, /) -> None: ...

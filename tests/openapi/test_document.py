@@ -210,9 +210,9 @@ def test_messages_of_examples_are_real(operation: Operation) -> None:
 def test_fields_are_those_of_the_page(operation: Operation) -> None:
     """docs/rest.md has the fields of a body in a table of its section, the same ones."""
     page = section(REST_DOC, f"## {operation.method} {operation.path}")
-    named = {row[0].strip("`") for row in rows(page) if re.fullmatch(r"`[a-z_]+`", row[0])}
+    named = {row[0].strip("`") for row in rows(page) if re.fullmatch(r"`[a-z0-9_]+`", row[0])}
     body = operation.body or {"properties": {}}
-    shown = set(re.findall(r'"?([a-z_]+)\\?"?(?::|=)', page))
+    shown = set(re.findall(r'"?([a-z0-9_]+)\\?"?(?::|=)', page))
 
     assert named in (set(), set(objects(body["properties"])))
     assert set(objects(body["properties"])) <= named | shown

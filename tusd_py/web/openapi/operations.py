@@ -184,6 +184,7 @@ def _files() -> Json:
                 "content_type": None,
                 "path": _PATH,
                 "completed_at": "2026-11-23T09:30:00.000000+00:00",
+                "sha256": None,
             }
         ],
     }

@@ -83,6 +83,7 @@ REFUSALS: Mapping[str, Sequence[UploadError]] = {
         errors.Forbidden("A concatenated upload takes no chunks."),
         errors.MissingChunks([1], 1),
         errors.ChunkCountMismatch("Chunk 1 was sent; total_chunks must be above 1."),
+        errors.DigestMismatch(),
         errors.IdMismatch("main_service_file_id is not the one this upload began with."),
         errors.UploadUnfinished("Only 7 of 10 bytes were sent."),
         errors.TooLarge("The chunks are larger than the file may be; delete the upload."),

@@ -2,10 +2,12 @@
 
 from typing import TypeAlias
 
+from tusd_py.checksum import SHA256_PATTERN
 from tusd_py.web.form import MAX_PARTS
 
 Json: TypeAlias = dict[str, object]
 
+EXAMPLE_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 EXAMPLE_ID = "8f14e45f-ceea-467f-a9c7-3b1d2f6a0c55"
 
 COMPLETED = (
@@ -33,6 +35,7 @@ _FILE_ID: Json = {
     ),
     "examples": [123],
 }
+_SHA256: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$", "examples": [EXAMPLE_SHA256]}
 
 SCHEMAS: Json = {
     "NewUpload": {
@@ -50,6 +53,14 @@ SCHEMAS: Json = {
                     "shortened before its extension."
                 ),
                 "examples": ["audio.mp3"],
+            },
+            "sha256": {
+                "type": ["string", "null"],
+                "pattern": SHA256_PATTERN,
+                "description": (
+                    "The SHA-256 of the whole file, in hexadecimal or Base64. `complete` checks it."
+                ),
+                "examples": [EXAMPLE_SHA256],
             },
         },
     },
@@ -144,7 +155,11 @@ SCHEMAS: Json = {
                         "type": "string",
                         "description": "The path of the file; with S3 its URL.",
                         "examples": ["/data/final/42/123/audio.mp3"],
-                    }
+                    },
+                    "sha256": {
+                        **_SHA256,
+                        "description": "The SHA-256 of the file, where it is known.",
+                    },
                 },
             },
         },
@@ -176,6 +191,7 @@ SCHEMAS: Json = {
             "content_type",
             "path",
             "completed_at",
+            "sha256",
         ],
         "properties": {
             "upload_session_id": _UPLOAD_ID,
@@ -187,6 +203,11 @@ SCHEMAS: Json = {
             },
             "path": {"type": "string", "description": "The path of the file; with S3 its URL."},
             "completed_at": {"type": "string", "format": "date-time"},
+            "sha256": {
+                **_SHA256,
+                "type": ["string", "null"],
+                "description": "The SHA-256 of the file; null where it is not known.",
+            },
         },
     },
     "Error": {
