@@ -12,15 +12,22 @@ VALUES = {
     "checksum",
     "errors",
     "events",
+    "metadata",
     "names",
     "representation",
+    "request",
     "setting_types",
     "upload",
     "usage",
+    "verdict",
 }
-SEAMS = {"interfaces", "block"}
-BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"}
-BACKENDS = {"storage", "locks", "notify", "metrics"}
+SEAMS = {"interfaces", "block", "hooks"}
+BEHAVIOUR = {"accounts", "metered", "receiving", "finisher", "service", "chunks", "sweeper"} | {
+    "admitting",
+    "aside",
+    "steering",
+}
+BACKENDS = {"storage", "locks", "notify", "metrics", "http_hooks"}
 FACADES = {"web"}
 ROOT = {
     "__main__",
@@ -34,6 +41,7 @@ ROOT = {
     "run",
     "runtime",
     "server",
+    "steered",
     "tokens",
     "workers",
 }
@@ -53,7 +61,7 @@ HOME = {
     "aiobotocore": {"storage"},
     "botocore": {"storage"},
     "types_aiobotocore_s3": {"storage"},
-    "aiohttp": {"web", "app", "server", "storage"},
+    "aiohttp": {"web", "app", "server", "storage", "http_hooks"},
     "multidict": {"web"},
     "multipart": {"web"},
     "jwt": {"web", "tokens"},
@@ -156,8 +164,9 @@ def test_no_module_is_a_drawer(module: str) -> None:
     assert not names & {"utils", "util", "helpers", "common", "base", "manager"}
 
 
-def test_only_two_borders_catch_everything() -> None:
-    """`except Exception` stands at the borders only: to HTTP, and to the clock of the sweeper."""
+def test_only_borders_catch_everything() -> None:
+    """`except Exception` stands at the borders only: to HTTP, to the clock of the sweeper, and to
+    the hooks of others."""
     broad = set()
     for module, tree in MODULES.items():
         for node in ast.walk(tree):
@@ -167,4 +176,4 @@ def test_only_two_borders_catch_everything() -> None:
             if isinstance(node.type, ast.Name) and node.type.id == "Exception":
                 broad.add(module)
 
-    assert broad == {"tusd_py.web.errors", "tusd_py.sweeper"}
+    assert broad == {"tusd_py.web.errors", "tusd_py.sweeper", "tusd_py.steering"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,20 +10,25 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from tusd_py.config import Config
+from tusd_py.hooks import Hooks
 from tusd_py.interfaces import EventSink
 from tusd_py.locks import open_locker
 from tusd_py.metrics import Metrics
 from tusd_py.notify import FanOut, LogSink
 from tusd_py.service import Limits, UploadService
+from tusd_py.setting_types import SettingError
+from tusd_py.steered import is_steered, open_steering
 from tusd_py.storage import open_storage
 from tusd_py.sweeper import sweep_forever
 from tusd_py.web import plain
-from tusd_py.web.auth import Authenticator
+from tusd_py.web.auth import Authentication, Authenticator
 from tusd_py.web.cors import Cors
 from tusd_py.web.demo import demo_routes
+from tusd_py.web.embedded import Authenticate, OwnAuthentication
 from tusd_py.web.errors import REFUSAL, Handler, refuse_expectation
 from tusd_py.web.origin import PublicAddress
 from tusd_py.web.pace import Debts, OwnDebts, Pace
+from tusd_py.web.replies import heard
 from tusd_py.web.rest import BASE as REST_BASE
 from tusd_py.web.rest import RestFace
 from tusd_py.web.share import AtWork, OwnAtWork, Share
@@ -32,6 +38,9 @@ _SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
 _REST: web.AppKey[RestFace] = web.AppKey("rest", RestFace)
 _TUS: web.AppKey[TusFace] = web.AppKey("tus", TusFace)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+
+FIRST = "/healthz"
+"""The address that is added first: what stands before it tells where the application is mounted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,40 +53,56 @@ class Part:
     sweeps: bool = True
 
 
-def create_app(config: Config, part: Part | None = None) -> web.Application:
-    """The whole server, or the `part` of it that is in this process. Its start-up raises
-    `StorageError` when the storage cannot be used."""
+def create_app(
+    config: Config,
+    part: Part | None = None,
+    *,
+    hooks: Hooks | None = None,
+    authenticate: Authenticate | None = None,
+) -> web.Application:
+    """The whole server, or the `part` of it that is in this process; also to be mounted in another
+    application. `hooks` steer its uploads; `authenticate` says who asks, instead of tokens.
+
+    Raises `SettingError`. Its start-up raises `StorageError` when the storage cannot be used.
+    """
     part = part or Part()
+    authentication = _authentication(config, authenticate)
+    rest, tus = (heard(_rest), heard(_tus)) if is_steered(config, hooks) else (_rest, _tus)
     app = web.Application()
     app[METRICS] = part.metrics
-    app.cleanup_ctx.append(_serving(config, part))
+    app[plain.LEAVING] = asyncio.Event()
+    app.cleanup_ctx.append(_serving(config, part, hooks, authentication))
     app.on_shutdown.append(_drain)
     app.on_response_prepare.append(_with_headers(config))
     app.on_response_prepare.append(_count)
+    _add(app, FIRST, plain.alive)
     if config.demo:
         app.add_routes(demo_routes(config.tus_base_path))
-    _add(app, "/healthz", plain.alive)
     _add(app, "/readyz", _ready)
     _add(app, "/metrics", _measured)
-    _add(app, f"{REST_BASE}{{name:.*}}", _rest)
-    _add(app, config.tus_base_path[:-1], _tus)
-    _add(app, f"{config.tus_base_path}{{name:.*}}", _tus)
+    _add(app, f"{REST_BASE}{{name:.*}}", rest)
+    _add(app, config.tus_base_path[:-1], tus)
+    _add(app, f"{config.tus_base_path}{{name:.*}}", tus)
     _add(app, "/{path:.*}", plain.nowhere)
     return app
 
 
 @contextlib.asynccontextmanager
-async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[UploadService]:
+async def open_service(
+    config: Config, *sinks: EventSink, hooks: Hooks | None = None
+) -> AsyncIterator[UploadService]:
     """The upload service on the storage and the locks that the settings name; `sinks` are told what
-    happens before the log is."""
+    happens before the log is. It is steered by `hooks`, or those that the settings name."""
     async with (
         open_storage(config) as storage,
         open_locker(config.local_temp_chunk_path) as locker,
+        open_steering(config, hooks) as steering,
     ):
+        told = [*sinks, LogSink()] if steering is None else [*sinks, LogSink(), steering]
         yield UploadService(
             storage=storage,
             locker=locker,
-            events=FanOut([*sinks, LogSink()]),
+            events=FanOut(told),
             limits=Limits(
                 max_size=config.max_upload_size,
                 expires_after=config.upload_expires_after,
@@ -87,15 +112,42 @@ async def open_service(config: Config, *sinks: EventSink) -> AsyncIterator[Uploa
                 quota=config.user_quota,
             ),
             now=lambda: datetime.now(UTC),
+            steering=steering,
         )
 
 
-def _serving(config: Config, part: Part) -> Callable[[web.Application], AsyncIterator[None]]:
+def _authentication(config: Config, authenticate: Authenticate | None) -> Authentication:
+    if authenticate is not None:
+        return OwnAuthentication(authenticate)
+    key = config.main_service_jwt_public_key
+    issuer, audience = config.expected_jwt_issuer, config.expected_jwt_audience
+    if key is None or issuer is None or audience is None:
+        raise SettingError(
+            "MAIN_SERVICE_JWT_PUBLIC_KEY, EXPECTED_JWT_ISSUER or EXPECTED_JWT_AUDIENCE is missing: "
+            "give all of them, or create_app(config, authenticate=...)."
+        )
+    claim = config.jwt_user_id_claim
+    return Authenticator(public_key=key, issuer=issuer, audience=audience, user_id_claim=claim)
+
+
+def _prefix(app: web.Application) -> str:
+    """Where another application has mounted this one; empty where it stands alone."""
+    path = next(iter(app.router.routes())).resource
+    assert path is not None
+    prefix = path.canonical.removesuffix(FIRST)
+    if re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", prefix) is None:
+        raise SettingError(f"{prefix}: mount the uploads at a path of plain characters.")
+    return prefix
+
+
+def _serving(
+    config: Config, part: Part, hooks: Hooks | None, authentication: Authentication
+) -> Callable[[web.Application], AsyncIterator[None]]:
     """Opens the service before the first request and closes it after the last."""
 
     async def serving(app: web.Application) -> AsyncIterator[None]:
-        async with open_service(config, app[METRICS]) as service:
-            _make_faces(app, config, service, part)
+        async with open_service(config, app[METRICS], hooks=hooks) as service:
+            _make_faces(app, config, service, part, authentication)
             if not part.sweeps:
                 yield
                 return
@@ -109,13 +161,14 @@ def _serving(config: Config, part: Part) -> Callable[[web.Application], AsyncIte
     return serving
 
 
-def _make_faces(app: web.Application, config: Config, service: UploadService, part: Part) -> None:
-    authenticator = Authenticator(
-        public_key=config.main_service_jwt_public_key,
-        issuer=config.expected_jwt_issuer,
-        audience=config.expected_jwt_audience,
-        user_id_claim=config.jwt_user_id_claim,
-    )
+def _make_faces(
+    app: web.Application,
+    config: Config,
+    service: UploadService,
+    part: Part,
+    authenticator: Authentication,
+) -> None:
+    prefix = _prefix(app)
     pace = Pace(config.rate_limit, part.debts)
     share = Share(config.max_requests_per_user, pace, part.at_work)
     app[_SERVICE] = service
@@ -127,12 +180,13 @@ def _make_faces(app: web.Application, config: Config, service: UploadService, pa
         rate=config.min_transfer_rate,
         share=share,
         notifies=False,
+        base=prefix + REST_BASE,
     )
     app[_TUS] = TusFace(
         service=service,
         authenticator=authenticator,
         address=PublicAddress(public_url=config.public_url, trusted=config.trusted_proxies),
-        base=config.tus_base_path,
+        base=prefix + config.tus_base_path,
         idle=config.body_timeout.total_seconds(),
         rate=config.min_transfer_rate,
         direct=config.direct_io_size,

@@ -7,6 +7,7 @@ from datetime import datetime
 from tusd_py.errors import NoSpace
 from tusd_py.events import Completed, Expired
 from tusd_py.interfaces import EventSink, Locker, Storage
+from tusd_py.steering import Steering
 from tusd_py.upload import Completion, End, Ending, Upload
 
 
@@ -15,7 +16,7 @@ def ignore() -> None:
 
 
 class Finisher:
-    """Ends uploads. `now` gives the aware UTC time."""
+    """Ends uploads. `now` gives the aware UTC time; `steering` is None where no hook is."""
 
     def __init__(
         self,
@@ -24,28 +25,35 @@ class Finisher:
         locker: Locker,
         events: EventSink,
         now: Callable[[], datetime],
+        steering: Steering | None = None,
     ) -> None:
         self._storage = storage
         self._locker = locker
         self._events = events
         self._now = now
+        self._steering = steering
 
     async def finish(self, upload: Upload) -> Upload:
         """Make the file of a full upload: bytes, then event, then flag. Needs its lock.
 
-        After a failure the upload is full and unfinished; the next request or the sweeper
-        finishes it.
+        After a failure, that of a hook or its refusal included, the upload is full and unfinished;
+        the next request or the sweeper finishes it.
         """
         if upload.completion is not None:
             return upload
         if upload.is_partial:
             await self._storage.assemble(upload)
             return await self._storage.save(self._completed(upload))
+        if self._steering is not None:
+            await self._steering.before_finish(upload)
         async with self._locker.lock(upload.place, wanted=ignore):
             await self._replacing(upload)
             done = self._completed(upload)
             await self._events.emit(Completed(done))
-            return await self._storage.save(done)
+            done = await self._storage.save(done)
+        if self._steering is not None:
+            self._steering.finished(done)
+        return done
 
     def _completed(self, upload: Upload) -> Upload:
         return replace(upload, completion=Completion(at=self._now()))

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from xxhash import xxh3_128
 
@@ -25,12 +25,16 @@ async def receive_append(
     space: int | None,
     digest: Digest | None,
     grown: Callable[[Upload, int], Upload],
+    stored: Callable[[Upload], Awaitable[None]] | None = None,
+    count: Callable[[int], None] | None = None,
 ) -> Upload:
     """Append a body to `upload` and return the upload as committed.
 
     At most `space` bytes belong to it. `grown(upload, n)` is the upload with n more bytes. With a
     digest all bytes count or none. Without, what came counts even when the body breaks off: then
     it is committed and the `BodyError` goes on. Raises `TooLarge`, `ChecksumMismatch` too.
+    `stored` is told what the record says each time it followed, but for the end of a whole body;
+    `count` how far the bytes are that came.
     """
     start = upload.offset
     position = checked = start
@@ -46,12 +50,18 @@ async def receive_append(
                     upload, block.most, None if space is None else space + start - position
                 )
                 position += await writer.write(block)
+                if count is not None:
+                    count(position)
             if digest is None and _is_due(position - checked, checked_at):
                 checked, checked_at = position, time.monotonic()
                 upload = await writer.checkpoint(functools.partial(grown, upload))
+                if stored is not None:
+                    await stored(upload)
     except (BodyError, TooLarge):
         if digest is None and position > upload.offset:
-            await writer.commit(grown(upload, position - upload.offset))
+            upload = await writer.commit(grown(upload, position - upload.offset))
+            if stored is not None:
+                await stored(upload)
         raise
     if digest is not None:
         digest.verify()
@@ -59,11 +69,17 @@ async def receive_append(
 
 
 async def receive_chunk(
-    body: Body, writer: Writer | ChunkWriter, upload: Upload, *, space: int | None
+    body: Body,
+    writer: Writer | ChunkWriter,
+    upload: Upload,
+    *,
+    space: int | None,
+    count: Callable[[int], None] | None = None,
 ) -> Chunk:
     """Write a whole body, a chunk of `upload`, and return what it was. Commits nothing.
 
-    Raises `TooLarge` when more than `space` bytes come, and `BodyError`.
+    `count` is told how far the upload is with the bytes that came. Raises
+    `TooLarge` when more than `space` bytes come, and `BodyError`.
     """
     require_room(upload, body.size or 0, space)
     size = 0
@@ -71,6 +87,8 @@ async def receive_chunk(
     while (block := await body.arrive(hashers=(digest,))) is not None and block.most:
         size += await writer.write(block)
         require_room(upload, size, space)
+        if count is not None:
+            count(upload.offset + size)
     return Chunk(size=size, digest=digest.digest())
 
 

@@ -5,10 +5,13 @@ import logging
 from collections import Counter
 from enum import Enum
 
-from tusd_py.errors import UploadError
+from tusd_py.errors import HookFailed, UploadError
 from tusd_py.events import Swept
 from tusd_py.service import UploadService
 from tusd_py.upload import Upload
+
+MOST_SILENT = 3
+"""After so many questions that a hook does not answer in time, one pass asks no more of them."""
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +28,12 @@ class _Deed(Enum):
 async def sweep(service: UploadService) -> Swept:
     """One pass over all uploads. What fails is logged, counted and tried again the next time."""
     done: Counter[_Deed | None] = Counter()
+    silent = 0
     async for upload in service.storage.unsettled():
         try:
-            done[await _sweep_one(service, upload)] += 1
+            done[await _sweep_one(service, upload, asks=silent < MOST_SILENT)] += 1
         except UploadError as error:
+            silent += isinstance(error, HookFailed) and error.is_silent
             done[_Deed.FAILED] += 1
             logger.warning("sweep_failed", extra={"upload": upload.id, "why": str(error)})
     cleaned = await service.storage.clean()
@@ -52,7 +57,7 @@ async def sweep_forever(service: UploadService, *, interval: float) -> None:
         await asyncio.sleep(interval)
 
 
-async def _sweep_one(service: UploadService, upload: Upload) -> _Deed | None:
+async def _sweep_one(service: UploadService, upload: Upload, *, asks: bool) -> _Deed | None:
     now = service.now()
     if upload.ending is not None:
         if upload.ending.at + service.limits.expires_after > now:
@@ -60,7 +65,7 @@ async def _sweep_one(service: UploadService, upload: Upload) -> _Deed | None:
         await service.storage.forget(upload)
         return _Deed.FORGOTTEN
     is_over = upload.will_expire and upload.expires_at <= now
-    if upload.is_full and upload.completion is None:
+    if upload.is_full and upload.completion is None and asks:
         try:
             return _Deed.FINISHED if await service.finisher.resume_finish(upload) else None
         except UploadError:

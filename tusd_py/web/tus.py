@@ -10,16 +10,17 @@ from tusd_py.checksum import ALGORITHMS
 from tusd_py.errors import (
     BadRequest,
     Forbidden,
+    Rejected,
     TooManyRequests,
     Trouble,
     UploadError,
     UploadLocked,
 )
-from tusd_py.names import safe_filename
+from tusd_py.metadata import described
 from tusd_py.service import UploadService
 from tusd_py.upload import Append, Final, NewUpload, Partial, Upload
 from tusd_py.web import tus_headers
-from tusd_py.web.auth import Authenticator
+from tusd_py.web.auth import Authentication
 from tusd_py.web.body import RequestBody
 from tusd_py.web.download import send
 from tusd_py.web.errors import (
@@ -52,7 +53,7 @@ class TusFace:
         self,
         *,
         service: UploadService,
-        authenticator: Authenticator,
+        authenticator: Authentication,
         address: PublicAddress,
         base: str,
         idle: float,
@@ -95,7 +96,7 @@ class TusFace:
             raise NoSuchAddress
         if method == "OPTIONS":
             return self._options()
-        owner = self._authenticator.owner(request.headers)
+        owner = await self._authenticator.owner_of(request)
         if method not in (allowed := _UPLOAD if upload_id else _COLLECTION):
             raise MethodNotAllowed(allowed)
         _require_version(request, method)
@@ -206,7 +207,8 @@ class TusFace:
         return web.Response(status=204)
 
     async def _found_soon(self, owner: str, upload_id: str) -> Upload:
-        """The upload, or `UploadLocked` for any trouble that may pass."""
+        """The upload, or `UploadLocked` for any trouble that may pass, a hook that does not let it
+        be finished included: a client that got a 4xx would forget its upload."""
         finding = asyncio.create_task(self._find(owner, upload_id))
         self._finding.add(finding)
         finding.add_done_callback(self._finding.discard)
@@ -215,7 +217,7 @@ class TusFace:
                 found = await asyncio.shield(finding)
         except TimeoutError as error:
             raise UploadLocked from error
-        if isinstance(found, Trouble):
+        if isinstance(found, Trouble | Rejected):
             raise UploadLocked from found
         if isinstance(found, UploadError):
             raise found
@@ -251,18 +253,8 @@ def _require_no_length(request: web.Request) -> None:
 def _new(
     owner: str, metadata: Metadata | None, length: int | None, concat: Partial | None
 ) -> NewUpload:
-    if metadata is None:
-        return NewUpload(owner=owner, filename=None, length=length, concat=concat)
-    name = metadata.text("filename", "name")
-    return NewUpload(
-        owner=owner,
-        filename=None if name is None else safe_filename(name),
-        length=length,
-        declared_file_id=metadata.text("main_service_file_id"),
-        content_type=metadata.text("filetype"),
-        metadata=metadata.header,
-        concat=concat,
-    )
+    new = NewUpload(owner=owner, filename=None, length=length, concat=concat)
+    return new if metadata is None else described(new, metadata.header, metadata.text)
 
 
 def _expires(upload: Upload) -> dict[str, str]:
