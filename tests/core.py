@@ -5,9 +5,12 @@ from datetime import timedelta
 
 from tests.fakes import Clock, MemoryBody, MemorySink, MemoryStorage
 from tusd_py.chunks import ChunkAssembler
+from tusd_py.hooks import Hooks
 from tusd_py.interfaces import Body, Locker
 from tusd_py.locks.memory import MemoryLocker
+from tusd_py.notify import FanOut
 from tusd_py.service import Limits, UploadService
+from tusd_py.steering import Steering
 from tusd_py.upload import Append, NewUpload, Partial, Upload
 
 LIFE = timedelta(hours=24)
@@ -28,14 +31,19 @@ class Core:
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     sink: MemorySink = field(default_factory=MemorySink)
     locker: Locker = field(default_factory=lambda: MemoryLocker(timeout=0.3))
+    hooks: Hooks | None = None
+    interval: float = 0.02
     service: UploadService = field(init=False)
     chunks: ChunkAssembler = field(init=False)
 
     def __post_init__(self) -> None:
+        steering = None
+        if self.hooks is not None:
+            steering = Steering(self.hooks, interval=self.interval, max_metadata=16 << 10)
         self.service = UploadService(
             storage=self.storage,
             locker=self.locker,
-            events=self.sink,
+            events=self.sink if steering is None else FanOut([self.sink, steering]),
             limits=Limits(
                 max_size=self.max_size,
                 expires_after=LIFE,
@@ -45,6 +53,7 @@ class Core:
             ),
             now=self.clock,
             digests_all=self.digests_all,
+            steering=steering,
         )
         self.chunks = ChunkAssembler(self.service)
 

@@ -23,6 +23,7 @@ from tusd_py.errors import (
     UploadGone,
     UploadLocked,
     UploadNotFound,
+    UploadStopped,
     UploadTooLarge,
     UploadUnfinished,
 )
@@ -58,8 +59,15 @@ class ChunkAssembler:
         """Take chunk `index` (from 0). It counts as a whole or not at all.
 
         Raises `ChunkConflict` for other bytes than those already part of the file, `TooLarge`,
-        `BodyError`.
+        `BodyError`; `UploadStopped` when a hook ended the upload: it is removed.
         """
+        try:
+            await self._append_chunk(owner, upload_id, index, body)
+        except UploadStopped:
+            await self._service.end_stopped(owner, upload_id)
+            raise
+
+    async def _append_chunk(self, owner: str, upload_id: str, index: int, body: Body) -> None:
         if not is_upload_id(upload_id):
             raise UploadNotFound
         async with self._service.draining(body):
@@ -116,8 +124,13 @@ class ChunkAssembler:
             self._require_below(index)
             space = await self._space(upload, index)
             running = self._service.digests.running(upload)
-            async with self._storage.writer(upload, atomic=True) as writer:
-                chunk = await receive_chunk(body, writer, upload, space=space, running=running)
+            async with (
+                self._service.watching(upload, body) as count,
+                self._storage.writer(upload, atomic=True) as writer,
+            ):
+                chunk = await receive_chunk(
+                    body, writer, upload, space=space, running=running, count=count
+                )
                 async with self._counting(upload):
                     require_room(upload, chunk.size, await self._space(upload, index))
                     upload = await writer.commit(self._with(upload, chunk))
@@ -152,8 +165,11 @@ class ChunkAssembler:
     async def _stage(self, upload: Upload, index: int, body: Body) -> Chunk:
         await self._require_number(upload, index)
         space = await self._space(upload, index)
-        async with self._storage.stage(upload, index) as writer:
-            chunk = await receive_chunk(body, writer, upload, space=space)
+        async with (
+            self._service.watching(upload, body) as count,
+            self._storage.stage(upload, index) as writer,
+        ):
+            chunk = await receive_chunk(body, writer, upload, space=space, count=count)
             async with self._counting(upload):
                 upload = await self._service.alive(upload.owner, upload.id)
                 if index < len(upload.chunks):
@@ -233,6 +249,7 @@ class ChunkAssembler:
                 async with self._counting(upload):
                     upload = await writer.commit(self._with(upload, chunk))
                     await self._storage.unstage(upload, index)
+            await self._service.events.emit(Received(upload, chunk.size))
         return upload
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 import argparse
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from tusd_py.setting_types import (
     SettingError,
     UrlStyle,
 )
+from tusd_py.verdict import Hook
 
 T = TypeVar("T")
 
@@ -41,21 +42,25 @@ def _setting(parse: Callable[[str], T], meaning: str, shown: str, default: T) ->
 
 
 def _required(parse: Callable[[str], T], meaning: str) -> T:
-    """One setting without which the server does not start."""
-    made: T = field(metadata={"parse": parse, "help": meaning, "shown": "required"})
+    """One setting without which the server does not start, unless a program that it is a part of
+    brings its own authentication."""
+    made: T = field(default=None, metadata={"parse": parse, "help": meaning, "shown": "required"})  # type: ignore[assignment] # the type of the field says so
     return made
 
 
 # fmt: off
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings, read and checked. The variable of a field is its name in upper case."""
+    """All settings, read and checked. The variable of a field is its name in upper case.
 
-    main_service_jwt_public_key: str = _required(read.public_key, "RSA public key of the main service, PEM; line ends may be written as \\n (or give MAIN_SERVICE_JWT_PUBLIC_KEY_FILE)")
+    `load_config` makes one from texts, a program that the server is a part of from values.
+    """
+
+    main_service_jwt_public_key: str | None = _required(read.public_key, "RSA public key of the main service, PEM; line ends may be written as \\n (or give MAIN_SERVICE_JWT_PUBLIC_KEY_FILE)")
     main_service_jwt_public_key_file: Path | None = _setting(read.path, "file with that PEM, used when the key itself is not given", "none", None)
     jwt_algorithm: str = _setting(read.algorithm, "algorithm of the tokens; only RS256 is accepted", "RS256", "RS256")
-    expected_jwt_issuer: str = _required(read.text, "`iss` that every token must have")
-    expected_jwt_audience: str = _required(read.text, "`aud` that every token must have")
+    expected_jwt_issuer: str | None = _required(read.text, "`iss` that every token must have")
+    expected_jwt_audience: str | None = _required(read.text, "`aud` that every token must have")
     jwt_user_id_claim: str | None = _setting(read.text, "claim that holds the user id, a string or an integer that can be a folder name", "user_id, then sub", None)
     storage_backend: Backend = _setting(read.backend, "where uploads and finished files are kept: local, or s3 for any S3-compatible store", "local", Backend.LOCAL)
     local_temp_chunk_path: Path = _setting(read.path, "folder of uploads in progress, with local storage of finished files too, in final/ below it; with s3 for what does not fit into memory, and for locks", "/tmp/hayula_chunks", Path("/tmp/hayula_chunks"))
@@ -102,6 +107,13 @@ class Config:
     notify_timeout: timedelta = _setting(read.duration, "time in which the main service has to answer a notification", "15s", timedelta(seconds=15))
     notify_give_up_after: timedelta = _setting(read.duration, "time since the first try after which a notification is not tried any more, until an operator says so", "24h", timedelta(hours=24))
     notify_progress_interval: timedelta = _setting(read.duration, "least time between two progress events of one upload", "10s", timedelta(seconds=10))
+    hooks_http_url: str | None = _setting(read.endpoint, "address that is asked and told by POST what happens to uploads, in the JSON of tusd v2, such as http://127.0.0.1:9000/hooks; signed where MAIN_SERVICE_NOTIFY_SECRET is set", "none", None)
+    hooks_enabled_events: frozenset[Hook] = _setting(read.hooks, "which hooks, comma separated: pre-create, post-create, post-receive, pre-finish, post-finish, pre-terminate, post-terminate", "pre-create,post-create,post-receive,post-finish,post-terminate", read.hooks("pre-create,post-create,post-receive,post-finish,post-terminate"))
+    hooks_http_timeout: timedelta = _setting(read.duration, "time for the answer of a hook, all tries together; then it is taken to refuse", "15s", timedelta(seconds=15))
+    hooks_http_retry: int = _setting(read.retries, "how often a hook is asked again that cannot be reached or answers 5xx", "3", 3)
+    hooks_http_backoff: timedelta = _setting(read.delay, "time between two tries of a hook", "1s", timedelta(seconds=1))
+    hooks_http_forward_headers: tuple[str, ...] = _setting(read.field_names, "header fields of the client that a hook gets as its own, comma separated, such as X-Request-Id; Authorization and Cookie are sent only when named here", "none", ())
+    hooks_progress_interval: timedelta = _setting(read.duration, "time between two calls of post-receive while bytes of an upload come", "1s", timedelta(seconds=1))
     cors_allow_origins: tuple[str, ...] = _setting(read.origins, "origins of web pages that may use the server, exact, comma separated; * for all", "*", ("*",))
     demo: bool = _setting(read.flag, "whether / serves the demo page: true or false", "false", False)
     api_docs: bool = _setting(read.flag, "whether the REST face is described, at /openapi.json for programs and at /docs for people: true or false", "true", True)
@@ -180,7 +192,7 @@ def _read(raw: dict[str, str]) -> Config:
 def _value(each: Field[object], text: str | None) -> object:
     variable = each.name.upper()
     if text is None:
-        if each.default is MISSING:
+        if each.metadata["shown"] == "required":
             raise SettingError(f"{variable} is missing: {each.metadata['help']}.")
         return each.default
     try:

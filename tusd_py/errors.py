@@ -5,6 +5,7 @@ UploadError
 │   └── UnsupportedMediaType   its body is of a kind this address does not take
 ├── Unauthorized               no valid token
 ├── Forbidden                  the upload never takes such a request
+├── Rejected                   a hook says no; carries what it wants the client to be told
 ├── UploadNotFound             unknown, or another user's: the two look the same
 ├── UploadGone                 it was here; expired, terminated or replaced
 ├── Conflict                   the request does not fit what is stored
@@ -30,15 +31,19 @@ UploadError
 │   ├── BodyMalformed          its framing broke
 │   ├── BodyStalled            the client fell silent
 │   │   └── BodyTooSlow        it sent fewer bytes than MIN_TRANSFER_RATE
-│   └── BodyStopped            the server stopped reading: hand-over or shutdown
+│   ├── BodyStopped            the server stopped reading: hand-over or shutdown
+│   └── UploadStopped          a hook ended the upload; carries what the client is told
 └── Trouble                    not the client's fault: the same request may work later
     ├── UploadLocked           another request does not let go of the upload
+    ├── HookFailed             a hook that has to be asked first gives no answer
     ├── StorageError           the storage does not do its work
     └── NoSpace                the storage is full
         └── DiskTooFull        it is not, but MIN_FREE_DISK stays free for what has begun
 """
 
 import errno
+
+from tusd_py.verdict import Reply
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -74,6 +79,18 @@ class Forbidden(UploadError):
     """The upload never takes such a request; nothing was changed."""
 
     code = "forbidden"
+
+
+class Rejected(UploadError):
+    """A hook says no; nothing was changed. `reply` is what the client is told, 400 by default."""
+
+    code = "rejected"
+
+    def __init__(
+        self, message: str = "The main service does not accept this.", *, reply: Reply | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reply = reply or Reply()
 
 
 class UploadNotFound(UploadError):
@@ -291,6 +308,19 @@ class BodyStopped(BodyError):
         super().__init__("The server let go of this request; ask for the offset and continue.")
 
 
+class UploadStopped(BodyError):
+    """A hook ended the upload while its bytes came: it is gone. `reply` is what the client is
+    told, 400 by default."""
+
+    code = "stopped"
+
+    def __init__(
+        self, message: str = "The main service stopped this upload.", *, reply: Reply | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reply = reply or Reply()
+
+
 class Trouble(UploadError):
     """Not the client's fault: the same request may work later. Acknowledged bytes stay."""
 
@@ -304,6 +334,17 @@ class UploadLocked(Trouble):
 
     def __init__(self) -> None:
         super().__init__("Another request is at work on this upload; try again in a second.")
+
+
+class HookFailed(Trouble):
+    """A hook that has to be asked first gave no answer, or none that can be understood; nothing was
+    changed. `is_silent`: it was waited for in vain."""
+
+    code = "hook_failed"
+
+    def __init__(self, *, is_silent: bool = False) -> None:
+        super().__init__("The main service could not be asked; try again later.")
+        self.is_silent = is_silent
 
 
 class StorageError(Trouble):

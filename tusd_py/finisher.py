@@ -9,6 +9,7 @@ from tusd_py.digests import Digests
 from tusd_py.errors import DigestMismatch, NoSpace
 from tusd_py.events import Completed, Expired, Recorded
 from tusd_py.interfaces import EventSink, Locker, Storage
+from tusd_py.steering import Steering
 from tusd_py.upload import Completion, End, Ending, Upload
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ def ignore() -> None:
 
 
 class Finisher:
-    """Ends uploads. `now` gives the aware UTC time."""
+    """Ends uploads. `now` gives the aware UTC time; `steering` is None where no hook is."""
 
     def __init__(
         self,
@@ -29,19 +30,21 @@ class Finisher:
         events: EventSink,
         now: Callable[[], datetime],
         digests: Digests,
+        steering: Steering | None = None,
     ) -> None:
         self._storage = storage
         self._locker = locker
         self._events = events
         self._now = now
         self._digests = digests
+        self._steering = steering
 
     async def finish(self, upload: Upload) -> Upload:
         """Make the file of a full upload: bytes, then event, then flag. Needs its lock.
 
-        After a failure the upload is full and unfinished; the next request or the sweeper
-        finishes it. Raises `DigestMismatch` when the file is not the one that the client claimed:
-        then nobody finishes it, and its record says so.
+        After a failure, that of a hook or its refusal included, the upload is full and unfinished;
+        the next request or the sweeper finishes it. Raises `DigestMismatch` when the file is not
+        the one that the client claimed: then nobody finishes it, and its record says so.
         """
         if upload.completion is not None:
             return upload
@@ -49,6 +52,8 @@ class Finisher:
             await self._storage.assemble(upload)
             return await self._storage.save(self._completed(upload))
         sha256 = await self._verified(upload)
+        if self._steering is not None:
+            await self._steering.before_finish(upload)
         async with self._locker.lock(upload.place, wanted=ignore):
             await self._replacing(upload)
             if sha256 is None:
@@ -58,6 +63,8 @@ class Finisher:
             done = await self._storage.save(done)
             await self._events.emit(Recorded(done))
         self._digests.forget(done)
+        if self._steering is not None:
+            self._steering.finished(done)
         return done
 
     def _completed(self, upload: Upload, sha256: bytes | None = None) -> Upload:

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from xxhash import xxh3_128
 
@@ -27,13 +27,17 @@ async def receive_append(
     digest: Digest | None,
     grown: Callable[[Upload, int], Upload],
     running: RunningDigest | None = None,
+    stored: Callable[[Upload], Awaitable[None]] | None = None,
+    count: Callable[[int], None] | None = None,
 ) -> Upload:
     """Append a body to `upload` and return the upload as committed.
 
     At most `space` bytes belong to it. `grown(upload, n)` is the upload with n more bytes. With a
     digest all bytes count or none. Without, what came counts even when the body breaks off: then
     it is committed and the `BodyError` goes on. Raises `TooLarge`, `ChecksumMismatch` too.
-    `running` sees all bytes, and is told what was committed in the end.
+    `running` sees all bytes, and is told what was committed in the end; `stored` is told what the
+    record says each time it followed, but for the end of a whole body; `count` how far the bytes
+    are that came.
     """
     hashers = tuple(each for each in (digest, running) if each is not None)
     start = upload.offset
@@ -50,14 +54,20 @@ async def receive_append(
                     upload, block.most, None if space is None else space + start - position
                 )
                 position += await writer.write(block)
+                if count is not None:
+                    count(position)
             if digest is None and _is_due(position - checked, checked_at):
                 checked, checked_at = position, time.monotonic()
                 upload = await writer.checkpoint(functools.partial(grown, upload))
+                if stored is not None:
+                    await stored(upload)
     except (BodyError, TooLarge):
         if digest is None and position > upload.offset:
             upload = await writer.commit(grown(upload, position - upload.offset))
             if running is not None:
                 running.keep(upload)
+            if stored is not None:
+                await stored(upload)
         raise
     if digest is not None:
         digest.verify()
@@ -74,9 +84,10 @@ async def receive_chunk(
     *,
     space: int | None,
     running: RunningDigest | None = None,
+    count: Callable[[int], None] | None = None,
 ) -> Chunk:
     """Write a whole body, a chunk of `upload`, and return what it was. Commits nothing. `running`
-    sees all bytes.
+    sees all bytes; `count` is told how far the upload is with those that came.
 
     Raises `TooLarge` when more than `space` bytes come, and `BodyError`.
     """
@@ -87,6 +98,8 @@ async def receive_chunk(
     while (block := await body.arrive(hashers=hashers)) is not None and block.most:
         size += await writer.write(block)
         require_room(upload, size, space)
+        if count is not None:
+            count(upload.offset + size)
     return Chunk(size=size, digest=digest.digest())
 
 

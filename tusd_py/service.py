@@ -6,7 +6,7 @@ import itertools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,10 +18,14 @@ from tusd_py.errors import (
     BodyError,
     BodyStopped,
     DigestMismatch,
+    HookFailed,
+    Rejected,
     TooLarge,
     Trouble,
     UploadError,
+    UploadGone,
     UploadNotFound,
+    UploadStopped,
     UploadUnfinished,
 )
 from tusd_py.events import Created, Notice, Received, Terminated
@@ -30,6 +34,7 @@ from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
 from tusd_py.metered import MeteredStorage
 from tusd_py.receiving import receive_append
 from tusd_py.request import UPLOAD
+from tusd_py.steering import Count, Steering
 from tusd_py.upload import (
     Append,
     End,
@@ -45,9 +50,12 @@ from tusd_py.upload import (
     room,
     upload_key,
 )
+from tusd_py.verdict import Hook
 
 LOOKED_FOR = 16
 """So many files of a list are looked for at a time."""
+
+_UNWATCHED: AbstractAsyncContextManager[Count | None] = contextlib.nullcontext()
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +77,8 @@ class Limits:
 class UploadService:
     """The verbs that all faces share. `now` gives the aware UTC time; `notice` waits a while for
     the main service to hear of a file, None where it is told nothing; with `digests_all` every file
-    gets its SHA-256, not only those whose client claims one."""
+    gets its SHA-256, not only those whose client claims one. `steering` asks and tells the hooks,
+    None where there are none."""
 
     def __init__(
         self,
@@ -81,6 +90,7 @@ class UploadService:
         now: Callable[[], datetime],
         notice: Callable[[Upload], Awaitable[Notice]] | None = None,
         digests_all: bool = False,
+        steering: Steering | None = None,
     ) -> None:
         accounts = Accounts(storage.usage, max_open=limits.max_open, quota=limits.quota)
         self.accounts = accounts
@@ -91,8 +101,14 @@ class UploadService:
         self.now = now
         self._notice = notice
         self.digests = Digests(self.storage, is_for_all=digests_all)
+        self.steering = steering
         self.finisher = Finisher(
-            storage=self.storage, locker=locker, events=events, now=now, digests=self.digests
+            storage=self.storage,
+            locker=locker,
+            events=events,
+            now=now,
+            digests=self.digests,
+            steering=steering,
         )
         self._bodies: set[Body] = set()
         self._is_draining = False
@@ -109,33 +125,31 @@ class UploadService:
         """Create an upload, with its first bytes if a body comes along.
 
         Whoever gets an error does not learn its id. So nothing of it is left then, unless all its
-        bytes were stored before: then it becomes a file, now or by the sweeper.
+        bytes were stored before, and no hook was against it: then it becomes a file, now or by the
+        sweeper.
         """
         self._require_staying()
         require_within(new.length or 0, self.limits.max_size)
         self._require_valid_size(new.length, body)
         if new.length is None and body is not None:
             await self.accounts.require(new.owner, body.size or 0)
-        upload = new_upload(
-            new,
-            upload_id=str(uuid.uuid4()),
-            now=self.now(),
-            expires_after=self.limits.expires_after,
-        )
+        upload = await self._admitted(new)
         UPLOAD.set(upload.id)
         async with self.hold(upload.owner, upload.id, body):
-            upload = await self.storage.create(upload)
+            upload = await self._create(upload)
             try:
                 await self.events.emit(Created(upload))
                 if body is not None:
                     upload = await self._receive(upload, body, checksum)
-            except UploadError:
-                await self._end_untold(upload)
+            except UploadError as error:
+                await self._end_untold(upload, may_finish=not isinstance(error, UploadStopped))
                 raise
+            if not upload.is_full:
+                return upload
             try:
-                return await self.finisher.finish(upload) if upload.is_full else upload
-            except DigestMismatch:
-                await self._end_untold(upload)
+                return await self.finisher.finish(upload)
+            except (DigestMismatch, HookFailed, Rejected):
+                await self._end_untold(upload, may_finish=False)
                 raise
 
     async def concatenate(self, new: NewUpload, final: Final) -> Upload:
@@ -148,16 +162,11 @@ class UploadService:
         partials = [await self._finished_partial(new.owner, each) for each in final.partials]
         length = sum(partial.offset for partial in partials)
         require_within(length, self.limits.max_size)
-        upload = new_upload(
-            replace(new, length=length, concat=final),
-            upload_id=str(uuid.uuid4()),
-            now=self.now(),
-            expires_after=self.limits.expires_after,
-        )
+        upload = await self._admitted(replace(new, length=length, concat=final))
         UPLOAD.set(upload.id)
-        upload = await self.storage.create(upload)
-        await self.events.emit(Created(upload))
         async with self.hold(upload.owner, upload.id, None):
+            upload = await self._create(upload)
+            await self.events.emit(Created(upload))
             try:
                 async with self.storage.writer(upload, atomic=True) as writer:
                     for partial in partials:
@@ -182,7 +191,16 @@ class UploadService:
             return await self.finisher.finish(upload) if upload.is_full else upload
 
     async def append(self, owner: str, upload_id: str, append: Append, body: Body) -> Upload:
-        """Append a body. What came of it counts even if it breaks off, unless it has a checksum."""
+        """Append a body. What came of it counts even if it breaks off, unless it has a checksum.
+
+        Raises `UploadStopped` when a hook ended the upload: it is removed."""
+        try:
+            return await self._append(owner, upload_id, append, body)
+        except UploadStopped:
+            await self.end_stopped(owner, upload_id)
+            raise
+
+    async def _append(self, owner: str, upload_id: str, append: Append, body: Body) -> Upload:
         async with self.hold(owner, upload_id, body):
             upload = await self.alive(owner, upload_id)
             if upload.is_full:  # a crash may have come before its completion
@@ -193,6 +211,8 @@ class UploadService:
                     await self.accounts.require(owner, append.size or 0)
                 try:
                     upload = await self._receive(upload, body, append.checksum)
+                except UploadStopped:
+                    raise
                 except (BodyError, TooLarge):
                     stored = await self.storage.load(owner, upload_id)
                     if stored.is_full:
@@ -211,12 +231,29 @@ class UploadService:
 
     async def terminate(self, owner: str, upload_id: str) -> None:
         """Remove an upload and its file. A running append is ended first."""
+        if self.steering is not None:
+            await self.steering.before_terminate(await self.alive(owner, upload_id))
         async with self.hold(owner, upload_id, None):
             upload = await self.alive(owner, upload_id)
             async with self.locker.lock(upload.place, wanted=ignore):
                 upload = await self.alive(owner, upload_id)
                 await self.finisher.remove(upload, End.TERMINATED)
         await self.events.emit(Terminated(upload))
+
+    async def end_stopped(self, owner: str, upload_id: str) -> None:
+        """Remove an upload that a hook stopped, unless it is complete or gone. What fails is only
+        logged, since the client has another answer to get; the upload expires then."""
+        try:
+            async with self.hold(owner, upload_id, None):
+                upload = await self.alive(owner, upload_id)
+                if upload.completion is not None:
+                    return
+                await self.finisher.remove(upload, End.TERMINATED)
+            await self.events.emit(Terminated(upload))
+        except (UploadNotFound, UploadGone):
+            return
+        except UploadError as error:
+            logger.error("stop_failed", extra={"upload": upload_id, "why": str(error)})
 
     async def files(self, owner: str) -> list[Upload]:
         """The finished files of a user, oldest first."""
@@ -296,9 +333,47 @@ class UploadService:
         if self._is_draining:
             raise Trouble("The server is about to leave; try again in a second.")
 
+    def watching(self, upload: Upload, body: Body) -> AbstractAsyncContextManager[Count | None]:
+        """Let a hook follow the bytes of a request; it gives what is to be told of them. Raises
+        `UploadStopped`: the upload is to be removed then, with `end_stopped`."""
+        if self.steering is None:
+            return _UNWATCHED
+        return self.steering.watching(upload, body, self.end_stopped)
+
+    async def _admitted(self, new: NewUpload) -> Upload:
+        """The first snapshot of an upload that is to be created, as hooks want it."""
+        draft = self._drafted(new, str(uuid.uuid4()))
+        if self.steering is None:
+            return draft
+        return self._drafted(*await self.steering.admit(new, draft))
+
+    def _drafted(self, new: NewUpload, upload_id: str) -> Upload:
+        life = self.limits.expires_after
+        return new_upload(new, upload_id=upload_id, now=self.now(), expires_after=life)
+
+    async def _create(self, upload: Upload) -> Upload:
+        """Keep a new upload, whose id a hook may have chosen."""
+        if self.steering is not None:
+            with contextlib.suppress(UploadNotFound):
+                await self.storage.load(upload.owner, upload.id)
+                raise self.steering.refused(
+                    Hook.PRE_CREATE, upload.id, "ID: the user has an upload of that id already"
+                )
+        return await self.storage.create(upload)
+
     async def _receive(self, upload: Upload, body: Body, checksum: Checksum | None) -> Upload:
-        before = upload.offset
-        async with self.storage.writer(upload, atomic=checksum is not None) as writer:
+        told = upload.offset
+
+        async def stored(now: Upload) -> None:
+            nonlocal told
+            size, told = now.offset - told, now.offset
+            if size:
+                await self.events.emit(Received(now, size))
+
+        async with (
+            self.watching(upload, body) as count,
+            self.storage.writer(upload, atomic=checksum is not None) as writer,
+        ):
             upload = await receive_append(
                 body,
                 writer,
@@ -307,16 +382,18 @@ class UploadService:
                 digest=None if checksum is None else Digest(checksum),
                 grown=self._patched,
                 running=self.digests.running(upload),
+                stored=stored,
+                count=count,
             )
-        await self.events.emit(Received(upload, upload.offset - before))
+        await stored(upload)
         return upload
 
-    async def _end_untold(self, upload: Upload) -> None:
+    async def _end_untold(self, upload: Upload, *, may_finish: bool) -> None:
         """End an upload that could not be created as asked: nobody learned its id. What fails now
         is left to the sweeper; it is not what the client is told."""
         with contextlib.suppress(UploadError):
             stored = await self.storage.load(upload.owner, upload.id)
-            if stored.offset and stored.is_full and not stored.is_refused:
+            if stored.offset and stored.is_full and may_finish and not stored.is_refused:
                 with contextlib.suppress(DigestMismatch):
                     await self.finisher.finish(stored)
                     return

@@ -13,6 +13,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from tusd_py.verdict import Hook, is_field_name
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -21,6 +23,23 @@ _SIZES = {
     "b": 1,
     **{unit: 1000**n for n, unit in enumerate(("kb", "mb", "gb", "tb"), 1)},
     **{unit: 1024**n for n, unit in enumerate(("kib", "mib", "gib", "tib"), 1)},
+}
+
+
+_OF_ONE_REQUEST = {
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 }
 
 
@@ -401,6 +420,34 @@ def _webhook_secret(value: str) -> bytes:
     if not 24 <= len(key) <= 64:
         raise ValueError(f"{right}.")
     return key
+
+
+def hooks(value: str) -> frozenset[Hook]:
+    """Hooks by their names in tusd."""
+    names = {part.strip().lower() for part in value.split(",")} - {""}
+    known = {each.value for each in Hook}
+    if not names or not names <= known:
+        raise ValueError(f"name some of {', '.join(each.value for each in Hook)}.")
+    return frozenset(map(Hook, names))
+
+
+def retries(value: str) -> int:
+    """A number that may be 0."""
+    number = _integer(value, "give a whole number from 0 to 100")
+    if number > 100:
+        raise ValueError("give a whole number from 0 to 100.")
+    return number
+
+
+def field_names(value: str) -> tuple[str, ...]:
+    """Names of header fields that one request can take from another."""
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not names or not all(map(is_field_name, names)):
+        raise ValueError("give names of header fields such as Cookie, X-Request-Id.")
+    for name in names:
+        if name.lower() in _OF_ONE_REQUEST or name.lower().startswith("webhook-"):
+            raise ValueError(f"{name} belongs to one request; name others, such as X-Request-Id.")
+    return names
 
 
 def networks(value: str) -> tuple[Network, ...]:

@@ -8,6 +8,7 @@ import tusd_py
 from tests.docs.generated import DOCS
 from tests.docs.markdown import rows, section
 from tusd_py import interfaces
+from tusd_py.hooks import Hooks
 
 PAGE = (DOCS / "architecture.md").read_text()
 PACKAGE = Path(tusd_py.__file__).parent
@@ -37,12 +38,12 @@ def modules() -> set[str]:
 
 
 def test_every_seam_is_named() -> None:
-    """The table of seams names every protocol of interfaces.py, and no other."""
+    """The table of seams names every protocol of interfaces.py and that of hooks.py, no other."""
     named = {
         name for row in rows(section(PAGE, "## Seams")) for name in re.findall(r"`(\w+)`", row[0])
     }
 
-    assert named == {
+    assert named == {Hooks.__name__} | {
         name
         for name, value in vars(interfaces).items()
         if isinstance(value, type) and value.__module__ == interfaces.__name__

@@ -69,6 +69,7 @@ def test_every_example_is_known() -> None:
         "compose.yaml",
         "curl/upload-rest.sh",
         "curl/upload-tus.sh",
+        "embed.py",
         "main_service/Dockerfile",
         "main_service/main_service.py",
         "k8s/ingress.yaml",

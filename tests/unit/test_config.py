@@ -2,6 +2,7 @@
 
 import argparse
 import ipaddress
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import timedelta
@@ -26,7 +27,9 @@ from tusd_py.setting_types import (
     SettingError,
     UrlStyle,
 )
+from tusd_py.verdict import Hook
 
+KEY_1, KEY_2 = (b64encode(digit * size).decode() for digit, size in ((b"1", 24), (b"2", 32)))
 REQUIRED = {
     "MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM,
     "EXPECTED_JWT_ISSUER": "main-service",
@@ -144,6 +147,14 @@ GOOD: list[tuple[str, str, object]] = [
     ("NOTIFY_TIMEOUT", "30s", timedelta(seconds=30)),
     ("NOTIFY_GIVE_UP_AFTER", "7d", timedelta(days=7)),
     ("NOTIFY_PROGRESS_INTERVAL", "1m", timedelta(minutes=1)),
+    ("MAIN_SERVICE_NOTIFY_SECRET", f"whsec_{KEY_1}, whsec_{KEY_2}", (b"1" * 24, b"2" * 32)),
+    ("HOOKS_HTTP_URL", "http://127.0.0.1:9000/a/?b=c", "http://127.0.0.1:9000/a/?b=c"),
+    ("HOOKS_ENABLED_EVENTS", "pre-create, Post-Finish,", {Hook.PRE_CREATE, Hook.POST_FINISH}),
+    ("HOOKS_HTTP_TIMEOUT", "3s", timedelta(seconds=3)),
+    ("HOOKS_HTTP_RETRY", "0", 0),
+    ("HOOKS_HTTP_BACKOFF", "0", timedelta(0)),
+    ("HOOKS_HTTP_FORWARD_HEADERS", "Cookie, x-request-id", ("Cookie", "x-request-id")),
+    ("HOOKS_PROGRESS_INTERVAL", "0.5s", timedelta(seconds=0.5)),
     ("CORS_ALLOW_ORIGINS", "*", ("*",)),
     (
         "CORS_ALLOW_ORIGINS",
@@ -318,6 +329,21 @@ def test_a_good_value(variable: str, text: str, value: object) -> None:
         ("NOTIFY_WAIT", "-1s", "90s"),
         ("NOTIFY_TIMEOUT", "0", "90s"),
         ("NOTIFY_GIVE_UP_AFTER", "never", "90s"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", "secret", "whsec_"),
+        ("MAIN_SERVICE_NOTIFY_SECRET", "whsec_c2hvcnQ=", "24 to 64"),
+        ("HOOKS_HTTP_URL", "example.org/hooks", "https://example.org/hook"),
+        ("HOOKS_HTTP_URL", "ftp://example.org/hooks", "https://example.org/hook"),
+        ("HOOKS_HTTP_URL", "http://example.org/hooks#a", "https://example.org/hook"),
+        ("HOOKS_HTTP_URL", "http://[::1/hooks", "https://example.org/hook"),
+        ("HOOKS_HTTP_URL", "http://a.org/\r\nX: y", "https://example.org/hook"),
+        ("HOOKS_ENABLED_EVENTS", "pre-create,pre-birth", "pre-finish"),
+        ("HOOKS_ENABLED_EVENTS", ",", "pre-finish"),
+        ("HOOKS_HTTP_RETRY", "-1", "0 to 100"),
+        ("HOOKS_HTTP_RETRY", "101", "0 to 100"),
+        ("HOOKS_HTTP_FORWARD_HEADERS", "Cookie: a", "X-Request-Id"),
+        ("HOOKS_HTTP_FORWARD_HEADERS", "Cookie,Host", "Host belongs to one request"),
+        ("HOOKS_HTTP_FORWARD_HEADERS", "webhook-id", "webhook-id belongs to one request"),
+        ("HOOKS_PROGRESS_INTERVAL", "0", "90s"),
         ("CORS_ALLOW_ORIGINS", "example.org", "https://example.org"),
         ("CORS_ALLOW_ORIGINS", "https://e.org/path", "https://example.org"),
         ("CORS_ALLOW_ORIGINS", "https://*.e.org x", "https://example.org"),
@@ -434,7 +460,7 @@ def test_a_key_with_written_line_ends() -> None:
     """Line ends of the PEM may be written as a backslash and an n."""
     config = load({"MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM.replace("\n", "\\n")})
 
-    assert config.main_service_jwt_public_key.strip() == PUBLIC_PEM.strip()
+    assert (config.main_service_jwt_public_key or "").strip() == PUBLIC_PEM.strip()
 
 
 def test_a_key_from_a_file(tmp_path: Path) -> None:
@@ -526,7 +552,7 @@ def test_dotenv_holds_a_key(tmp_path: Path) -> None:
         path.write_text(f'# comment\nMAIN_SERVICE_JWT_PUBLIC_KEY="{written}"\n')
         config = load_config({}, environ, path)
 
-        assert config.main_service_jwt_public_key.strip() == PUBLIC_PEM.strip()
+        assert (config.main_service_jwt_public_key or "").strip() == PUBLIC_PEM.strip()
 
 
 def test_dotenv_is_taken_literally(tmp_path: Path) -> None:

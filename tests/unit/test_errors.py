@@ -18,6 +18,9 @@ SAMPLES: dict[type[UploadError], UploadError] = {
         errors.UploadLocked,
         errors.NoSpace,
         errors.DiskTooFull,
+        errors.Rejected,
+        errors.UploadStopped,
+        errors.HookFailed,
     )
 } | {
     errors.QuotaExceeded: errors.QuotaExceeded(10),

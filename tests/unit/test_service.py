@@ -148,7 +148,7 @@ async def test_a_creation_whose_body_breaks_off_leaves_nothing(
         await core.service.create(replace(NEW, length=length), body)
 
     assert await all_ids(core) == set()
-    assert core.sink.kinds() == ["Created", "Terminated"]
+    assert core.sink.kinds() == ["Created", "Received", "Terminated"]
     await core.created(10)
 
 
@@ -162,7 +162,7 @@ async def test_a_creation_that_meets_a_limit_in_mid_body_leaves_nothing(
         await core.service.create(NEW, MemoryBody(b"x" * 9, b"!!"))
 
     assert await all_ids(core) == set()
-    assert core.sink.kinds() == ["Created", "Terminated"]
+    assert core.sink.kinds() == ["Created", "Received", "Terminated"]
     await core.created(10)
 
 
@@ -204,7 +204,7 @@ async def test_a_creation_that_brought_all_bytes_finishes(ending: str) -> None:
     [upload] = await core.service.files(USER)
 
     assert core.storage.file(upload.place) == b"hello"
-    assert core.sink.kinds() == ["Created", "Completed"]
+    assert core.sink.kinds() == ["Created", "Received", "Completed"]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from typing import Protocol
 
 import jwt
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from multidict import CIMultiDictProxy
@@ -28,6 +30,13 @@ _BROKEN = (
 """What a token that is no token can raise in the parsers behind PyJWT."""
 
 
+class Authentication(Protocol):
+    """Knows who asks."""
+
+    async def owner_of(self, request: web.Request) -> str:
+        """The user id as a path segment. Raises `Unauthorized` with the reason."""
+
+
 class Authenticator:
     """Verifies RS256 tokens with one public key. Nothing in a token's header is ever followed."""
 
@@ -47,6 +56,10 @@ class Authenticator:
         self._audience = audience
         self._claims = (user_id_claim,) if user_id_claim else ("user_id", "sub")
         self._known = KnownTokens() if known is None else known
+
+    async def owner_of(self, request: web.Request) -> str:
+        """See `Authentication.owner_of`."""
+        return self.owner(request.headers)
 
     def owner(self, headers: CIMultiDictProxy[str]) -> str:
         """The user id of the token in `Authorization`, as a path segment.

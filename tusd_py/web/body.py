@@ -16,6 +16,7 @@ from tusd_py.errors import (
     BodyStalled,
     BodyStopped,
     BodyTooSlow,
+    UnsupportedMediaType,
     from_os,
 )
 from tusd_py.interfaces import Block, Hasher
@@ -38,9 +39,14 @@ class RequestBody:
 
     What aiohttp has read is taken from it. The rest of a large body is then taken from the socket,
     if the connection allows that.
+
+    A server that this one is a part of may let aiohttp inflate compressed bodies: then nobody knows
+    what the client sent. Raises `UnsupportedMediaType` for them there.
     """
 
     def __init__(self, request: web.Request, *, idle: float, rate: int = 0) -> None:
+        if "Content-Encoding" in request.headers and not isinstance(request.protocol, Connection):
+            raise UnsupportedMediaType("Send the bytes without Content-Encoding.")
         self._request = request
         self._content = request.content
         self._burst: Burst | None = None

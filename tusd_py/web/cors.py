@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from tusd_py.web.reply import EXPOSED as ADDED
+
 METHODS = "POST, GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS = ", ".join(
     (
@@ -41,7 +43,8 @@ class Cors:
         if origin is None or not self._is_allowed(origin):
             return
         response.headers["Access-Control-Allow-Origin"] = "*" if self._allows_all else origin
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED
+        exposed = ", ".join((EXPOSED, *sorted(request.get(ADDED, ()))))
+        response.headers["Access-Control-Expose-Headers"] = exposed
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = METHODS
             response.headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS

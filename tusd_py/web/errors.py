@@ -8,6 +8,7 @@ from aiohttp import web
 
 from tusd_py import errors
 from tusd_py.errors import UploadError
+from tusd_py.web.reply import put
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +16,7 @@ STATUS: dict[type[UploadError], int] = {
     errors.BadRequest: 400,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.Rejected: 400,
     errors.UploadNotFound: 404,
     errors.Conflict: 409,
     errors.UploadGone: 410,
@@ -26,6 +28,7 @@ STATUS: dict[type[UploadError], int] = {
     errors.ChecksumMismatch: 460,
     errors.BodyError: 503,
     errors.BodyMalformed: 400,
+    errors.UploadStopped: 400,
     errors.Trouble: 503,
     errors.NoSpace: 507,
 }
@@ -145,6 +148,8 @@ def finished(request: web.Request, error: UploadError, form: Format) -> web.Resp
     response = form(request, error, status_of(error))
     request[REFUSAL] = error
     response.headers.update(headers_of(error))
+    if isinstance(error, errors.Rejected | errors.UploadStopped):
+        put(request, response, error.reply)
     if request.can_read_body and not request.content.is_eof():
         response.force_close()
     if isinstance(error, errors.BodyError) and request.protocol is not None:

@@ -16,7 +16,7 @@ from tusd_py.names import safe_filename
 from tusd_py.request import OWNER
 from tusd_py.service import UploadService
 from tusd_py.upload import NewUpload, Upload, upload_id_of
-from tusd_py.web.auth import Authenticator
+from tusd_py.web.auth import Authentication
 from tusd_py.web.body import RequestBody
 from tusd_py.web.errors import REASON, MethodNotAllowed, NoSuchAddress, answering
 from tusd_py.web.form import chunk_form
@@ -39,22 +39,24 @@ _Verb = Callable[[web.Request, str], Awaitable[web.Response]]
 
 
 class RestFace:
-    """Serves everything under /upload/. `spool` is a folder for chunks that come too early in
-    their form; `idle` in seconds, `rate` in bytes a second."""
+    """Serves everything under `base`, which ends with /upload/. `spool` is a folder for chunks that
+    come too early in their form; `idle` in seconds, `rate` in bytes a second."""
 
     def __init__(
         self,
         *,
         service: UploadService,
-        authenticator: Authenticator,
+        authenticator: Authentication,
         spool: Path,
         idle: float,
         rate: int,
         share: Share,
+        base: str = BASE,
     ) -> None:
         self._service = service
         self._chunks = ChunkAssembler(service)
         self._authenticator = authenticator
+        self._base = base
         self._spool = spool
         self._idle = idle
         self._rate = rate
@@ -72,7 +74,7 @@ class RestFace:
         return await answering(request, self._dispatch, _refusal)
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
-        name = request.path.removeprefix(BASE)
+        name = request.path.removeprefix(self._base)
         if name not in self._verbs:
             raise NoSuchAddress
         method, verb = self._verbs[name]
@@ -80,7 +82,7 @@ class RestFace:
             return web.Response(status=200, headers={"Allow": f"{method}, OPTIONS"})
         if request.method != method:
             raise MethodNotAllowed((method, "OPTIONS"))
-        owner = self._authenticator.owner(request.headers)
+        owner = await self._authenticator.owner_of(request)
         OWNER.set(owner)
         with self._share.taken(owner, method):
             return await verb(request, owner)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -10,12 +11,13 @@ from tusd_py.checksum import ALGORITHMS, sha256_of
 from tusd_py.errors import (
     BadRequest,
     Forbidden,
+    Rejected,
     TooManyRequests,
     Trouble,
     UploadError,
     UploadLocked,
 )
-from tusd_py.names import safe_filename
+from tusd_py.metadata import described
 from tusd_py.request import OWNER, UPLOAD
 from tusd_py.service import UploadService
 from tusd_py.upload import (
@@ -28,7 +30,7 @@ from tusd_py.upload import (
     upload_id_of,
 )
 from tusd_py.web import tus_headers
-from tusd_py.web.auth import Authenticator
+from tusd_py.web.auth import Authentication
 from tusd_py.web.body import RequestBody
 from tusd_py.web.download import repr_digest, send
 from tusd_py.web.errors import (
@@ -61,7 +63,7 @@ class TusFace:
         self,
         *,
         service: UploadService,
-        authenticator: Authenticator,
+        authenticator: Authentication,
         address: PublicAddress,
         base: str,
         idle: float,
@@ -104,7 +106,7 @@ class TusFace:
             raise NoSuchAddress
         if method == "OPTIONS":
             return self._options()
-        owner = self._authenticator.owner(request.headers)
+        owner = await self._authenticator.owner_of(request)
         if method not in (allowed := _UPLOAD if upload_id else _COLLECTION):
             raise MethodNotAllowed(allowed)
         _require_version(request, method)
@@ -218,7 +220,8 @@ class TusFace:
         return web.Response(status=204)
 
     async def _found_soon(self, owner: str, upload_id: str) -> Upload:
-        """The upload, or `UploadLocked` for any trouble that may pass."""
+        """The upload, or `UploadLocked` for any trouble that may pass, a hook that does not let it
+        be finished included: a client that got a 4xx would forget its upload."""
         finding = asyncio.create_task(self._find(owner, upload_id))
         self._finding.add(finding)
         finding.add_done_callback(self._finding.discard)
@@ -227,7 +230,7 @@ class TusFace:
                 found = await asyncio.shield(finding)
         except TimeoutError as error:
             raise UploadLocked from error
-        if isinstance(found, Trouble):
+        if isinstance(found, Trouble | Rejected):
             raise UploadLocked from found
         if isinstance(found, UploadError):
             raise found
@@ -263,19 +266,13 @@ def _require_no_length(request: web.Request) -> None:
 def _new(
     owner: str, metadata: Metadata | None, length: int | None, concat: Partial | None
 ) -> NewUpload:
+    new = NewUpload(owner=owner, filename=None, length=length, concat=concat)
     if metadata is None:
-        return NewUpload(owner=owner, filename=None, length=length, concat=concat)
-    name = metadata.text("filename", "name")
-    return NewUpload(
-        owner=owner,
-        filename=None if name is None else safe_filename(name),
-        length=length,
-        declared_file_id=metadata.text("main_service_file_id"),
-        content_type=metadata.text("filetype"),
-        metadata=metadata.header,
-        concat=concat,
-        sha256=None if "sha256" not in metadata.values else sha256_of(metadata.values["sha256"]),
-    )
+        return new
+    claimed = metadata.values.get("sha256")
+    if claimed is not None:
+        new = replace(new, sha256=sha256_of(claimed))
+    return described(new, metadata.header, metadata.text)
 
 
 def _expires(upload: Upload) -> dict[str, str]:

@@ -12,6 +12,7 @@ from multidict import CIMultiDictProxy
 
 from tusd_py.checksum import Checksum
 from tusd_py.errors import BadRequest, MetadataTooLarge, UnsupportedMediaType
+from tusd_py.metadata import KEY
 from tusd_py.upload import Final, Partial, upload_id_of
 
 VERSION = "1.0.0"
@@ -27,7 +28,6 @@ EXTENSIONS = (
 )
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 Headers = CIMultiDictProxy[str]
 
@@ -111,7 +111,7 @@ def parsed_metadata(line: str) -> Metadata:
     values: dict[str, bytes] = {}
     for pair in line.split(","):
         key, _, encoded = pair.strip(" ").partition(" ")
-        if _KEY.fullmatch(key) is None:
+        if KEY.fullmatch(key) is None:
             raise BadRequest("Upload-Metadata: every key is ASCII without spaces or commas.")
         if key in values:
             raise BadRequest("Upload-Metadata: every key may come once.")

@@ -5,6 +5,7 @@ styles as it runs, which needs 'unsafe-inline' for styles; with nothing to load 
 can do no more than look wrong. Scripts are those of two files.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -43,28 +44,33 @@ _HEADERS = {
 
 
 def page_handlers(requests: Mapping[str, object], static: Path = STATIC) -> Mapping[str, Handler]:
-    """Path -> handler, of the page and of what it loads. The files are looked for here, so call it
-    before the server listens. `requests` are the paths of the document, which the page lists where
-    Scalar cannot run."""
+    """Path -> handler, of the page and of what it loads; files are looked at when they are asked
+    for the first time. `requests` are the paths of the document, which the page lists where Scalar
+    cannot run."""
     handlers = {PAGE: _page(requests, static), f"{PAGE}/": _without_slash}
     for name, content_type in _CONTENT_TYPES.items():
-        if (static / name).is_file():
-            handlers[f"{PAGE}/{name}"] = _file(static / name, content_type)
+        handlers[f"{PAGE}/{name}"] = _file(static / name, content_type)
     return handlers
 
 
 def _page(requests: Mapping[str, object], static: Path) -> Handler:
+    made: list[str] = []
+
+    async def handler(_request: web.Request) -> web.StreamResponse:
+        if not made:
+            made.append(await asyncio.to_thread(_text, requests, static))
+        return web.Response(text=made[0], content_type="text/html", headers=_HEADERS)
+
+    return handler
+
+
+def _text(requests: Mapping[str, object], static: Path) -> str:
     template = (static / "docs.html").read_text()
     is_built = (static / BUNDLE).is_file()
     text = template.replace("{{requests}}", _list(requests))
     opened, closed = ("<noscript>", "</noscript>") if is_built else ("", "")
     text = text.replace("{{plain}}", opened).replace("{{/plain}}", closed)
-    text = text.replace("{{scripts}}", _SCRIPTS if is_built else _NOT_BUILT)
-
-    async def handler(_request: web.Request) -> web.StreamResponse:
-        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
-
-    return handler
+    return text.replace("{{scripts}}", _SCRIPTS if is_built else _NOT_BUILT)
 
 
 _SCRIPTS = """\
@@ -96,25 +102,36 @@ async def _without_slash(_request: web.Request) -> web.StreamResponse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _File:
-    """A file as it was when the server began; `size` in bytes."""
+    """A file as it was when it was asked for first; `size` in bytes."""
 
     path: Path
     size: int
     etag: str
 
 
-def _look_at(path: Path) -> _File:
-    found = path.stat()
+def _look_at(path: Path) -> _File | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
     return _File(path=path, size=found.st_size, etag=f"{found.st_mtime_ns:x}-{found.st_size:x}")
 
 
+def _both(path: Path) -> tuple[_File | None, _File | None]:
+    """A file, and the one beside it that was compressed before."""
+    return _look_at(path), _look_at(path.with_name(f"{path.name}.gz"))
+
+
 def _file(path: Path, content_type: str) -> Handler:
-    """Serves a file, or the one beside it that was compressed before."""
-    whole = _look_at(path)
-    packed = path.with_name(f"{path.name}.gz")
-    compressed = _look_at(packed) if packed.is_file() else None
+    """Serves a file, or its compressed one."""
+    seen: list[tuple[_File | None, _File | None]] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
+        if not seen:
+            seen.append(await asyncio.to_thread(_both, path))
+        whole, compressed = seen[0]
+        if whole is None:
+            return web.Response(status=404, text="There is nothing at this address.\n")
         is_packed = "gzip" in request.headers.get("Accept-Encoding", "").lower()
         file = compressed if compressed is not None and is_packed else whole
         encoding = {"Content-Encoding": "gzip"} if file is compressed else {}

@@ -51,8 +51,11 @@ _OF_UPLOADS: tuple[UploadError, ...] = (
     errors.NoSpace(),
 )
 
+_OF_HOOKS: tuple[UploadError, ...] = (errors.Rejected(), errors.HookFailed())
+
 REFUSALS: Mapping[str, Sequence[UploadError]] = {
     "initUpload": (
+        *_OF_HOOKS,
         *_ANYWHERE,
         *_WELCOME_AT_TIMES,
         *_OF_JSON,
@@ -62,6 +65,7 @@ REFUSALS: Mapping[str, Sequence[UploadError]] = {
         errors.DiskTooFull(),
     ),
     "sendChunk": (
+        errors.UploadStopped(),
         *_ANYWHERE,
         *_WELCOME_AT_TIMES,
         errors.BadRequest("chunk_index: send a whole number from 0, in digits."),
@@ -76,6 +80,7 @@ REFUSALS: Mapping[str, Sequence[UploadError]] = {
         errors.QuotaExceeded(50 << 30),
     ),
     "completeUpload": (
+        *_OF_HOOKS,
         *_ANYWHERE,
         *_WELCOME_AT_TIMES,
         *_OF_JSON,
@@ -90,7 +95,7 @@ REFUSALS: Mapping[str, Sequence[UploadError]] = {
         errors.TooManyChunks("An upload has at most 10000 chunks; send larger ones."),
         errors.QuotaExceeded(50 << 30),
     ),
-    "deleteUpload": (*_ANYWHERE, *_OF_JSON, *_OF_UPLOADS),
+    "deleteUpload": (*_ANYWHERE, *_OF_HOOKS, *_OF_JSON, *_OF_UPLOADS),
     "listFiles": (*_ANYWHERE, *_WELCOME_AT_TIMES),
 }
 """The refusals of each request. Those of any address and of a connection are added to them."""

@@ -1,0 +1,1 @@
+"""Hooks: what clients, and those who are asked, see of them."""

@@ -1,0 +1,1 @@
+"""Hooks over HTTP, in the JSON of tusd v2."""
