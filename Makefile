@@ -22,13 +22,14 @@ test: .venv/test.stamp ## every test, with real clients and a real browser
 	@sh tools/api-docs.sh $(PAGE)
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-nightly: .venv/test.stamp ## 200 rounds of kill -9; the other event loop; bodies the other way
+nightly: .venv/test.stamp ## 200 rounds of kill -9; a minute a parser; the other event loop; every way, every store
 	KILL_ROUNDS=$${KILL_ROUNDS:-200} KILL_SEED=$${KILL_SEED:-$$(date +%Y%m%d)} \
 		$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/faults/kill/test_rounds.py $(ARGS)
+	FUZZ_SECONDS=60 $(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/fuzz $(ARGS)
 	TESTS_LOOP=uvloop $(BIN)/pytest -n $(WORKERS) --dist loadgroup \
 		tests/contracts tests/faults tests/unit/web $(ARGS)
 	TESTS_LOOP=asyncio $(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/conformance $(ARGS)
-	TESTS_WAYS=all $(BIN)/pytest -n $(WORKERS) --dist loadgroup -k stream \
+	TESTS_WAYS=all $(BIN)/pytest -n $(WORKERS) --dist loadgroup -k "stream or s3" \
 		tests/conformance tests/e2e tests/faults $(ARGS)
 
 image-test: .venv/run.stamp ## build the image and run it, with podman

@@ -2,20 +2,17 @@
 
 import asyncio
 import os
-import re
 import resource
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from functools import cache
 from pathlib import Path
 
 import aiohttp
-import botocore
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
-from botocore.loaders import create_loader
 
+from tests.quick_s3 import sharing
 from tests.receiver import Receiver, receiving
 from tests.servers import Address, ServerProcess, running
 from tests.stores import Folder, InBucket, MakeStore
@@ -48,6 +45,7 @@ OF_BODIES = {
 }
 """What has to do with bodies runs on local storage both ways: straight from the socket, and through
 aiohttp. With TESTS_WAYS=all everything does (`make nightly`)."""
+EVERY_WAY = os.environ.get("TESTS_WAYS") == "all"
 EventLoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -72,11 +70,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     is_chosen = any(mark.args[0] == "make_store" for mark in marks)
     if "make_store" in metafunc.fixturenames and not is_chosen and (is_for_all or is_for_faults):
         ways = ["local"]
-        if name in OF_BODIES or os.environ.get("TESTS_WAYS") == "all":
+        if name in OF_BODIES or EVERY_WAY:
             ways.append("stream")
         if is_for_all:
             ways.append("s3")
         metafunc.parametrize("make_store", ways, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test that is marked `decided_early` the first case runs on S3, and every one on local
+    storage: its cases differ in what is refused, or answered, before storage is asked, so each asks
+    it the same. With TESTS_WAYS=all every one runs everywhere."""
+    if EVERY_WAY:
+        return
+    tried: set[str] = set()
+    left = []
+    for item in items:
+        if item.get_closest_marker("decided_early") is None or _store_of(item) != "s3":
+            continue
+        test = item.nodeid.partition("[")[0]
+        if test in tried:
+            left.append(item)
+        tried.add(test)
+    if left:
+        items[:] = [item for item in items if item not in set(left)]
+        config.hook.pytest_deselected(items=left)
+
+
+def _store_of(item: pytest.Item) -> object:
+    return item.callspec.params.get("make_store") if isinstance(item, pytest.Function) else None
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, EventLoopFactory]:
@@ -90,16 +112,8 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, EventLoopFacto
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Clients of S3 are made in a few ms, not in 100: what botocore knows of S3 is read once, and
-    of the certificates of the world's authorities, for which no test has a use, only one."""
-    bundle = Path(botocore.__file__).with_name("cacert.pem").read_text()
-    first = re.search("-----BEGIN .*?-----END CERTIFICATE-----", bundle, re.DOTALL)
-    assert first is not None
-    file = tmp_path_factory.mktemp("certificates") / "one.pem"
-    file.write_text(first[0])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_CA_BUNDLE", str(file))
-        patch.setattr("botocore.session.create_loader", cache(create_loader))
+    """Clients of S3 share what they would make of the same description of S3 each."""
+    with sharing(tmp_path_factory.mktemp("certificates")):
         yield
 
 

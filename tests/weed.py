@@ -20,8 +20,9 @@ from urllib.parse import quote
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import ClientError
+
+from tests.quick_s3 import session
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -313,7 +314,7 @@ class Bucket:
     async def client(self) -> "AsyncIterator[S3Client]":
         """A client of S3: opened anew for every look, since each test has an event loop of its
         own; cheap (3 ms), since all share a session."""
-        async with _session().create_client(
+        async with session().create_client(
             "s3",
             endpoint_url=self.weed.endpoint,
             region_name=REGION,
@@ -330,11 +331,6 @@ class Bucket:
         async for page in pages.paginate(Bucket=self.name):
             found += [(each["Key"], each["UploadId"]) for each in page.get("Uploads", [])]
         return found
-
-
-@cache
-def _session() -> AioSession:
-    return get_session()
 
 
 @cache

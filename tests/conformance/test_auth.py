@@ -271,6 +271,7 @@ AUTHORIZATIONS = [
 ]
 
 
+@pytest.mark.decided_early
 @every_request
 async def test_no_valid_token_is_401_everywhere(client: Client, request_: Request) -> None:
     """All need `Authorization: Bearer`; 401 (+ `WWW-Authenticate: Bearer`), nothing is done."""
@@ -300,6 +301,7 @@ async def test_scheme_in_any_case_is_accepted(client: Client, request_: Request)
         assert answer.status < 500, scheme
 
 
+@pytest.mark.decided_early
 @every_request
 async def test_token_elsewhere_is_401(client: Client, request_: Request) -> None:
     """Tokens: only in the Authorization header, not in the query or a cookie."""
@@ -367,6 +369,7 @@ def without_date(answer: Answer) -> dict[str, str]:
 PATHS = ["/upload/init", "/upload/chunk", "/upload/complete", "/upload/file", "/upload/files"]
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("path", [*PATHS, "/files/", f"/files/{UNKNOWN}"])
 async def test_preflight_needs_no_token(client: Client, path: str) -> None:
     """CORS preflight needs no token."""
@@ -383,6 +386,7 @@ async def test_preflight_needs_no_token(client: Client, path: str) -> None:
         assert "authorization" in allowed
 
 
+@pytest.mark.decided_early
 @every_request
 async def test_refusal_can_be_read_by_a_browser(client: Client, request_: Request) -> None:
     """A 401 carries the CORS headers like every answer."""
@@ -395,6 +399,7 @@ async def test_refusal_can_be_read_by_a_browser(client: Client, request_: Reques
 # --- the body waits for the token -------------------------------------------------------------
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "request_", [r for r in REQUESTS if r.body and "Override" not in str(r.headers)], ids=str
 )
@@ -445,6 +450,7 @@ async def test_expect_gets_100_with_a_valid_token(client: Client) -> None:
     assert (await client.present(make_token())).status == 200
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "request_", [r for r in REQUESTS if r.body and "Override" not in str(r.headers)], ids=str
 )
@@ -474,6 +480,7 @@ def head(request: Request, fields: Mapping[str, str], upload_id: str) -> bytes:
 FOREIGN_KEY = new_key()
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 @pytest.mark.parametrize("form", ["pem", "pem without end", "one line"])
 async def test_public_key_is_no_shared_secret(client: Client, algorithm: str, form: str) -> None:
@@ -488,6 +495,7 @@ async def test_public_key_is_no_shared_secret(client: Client, algorithm: str, fo
     assert_refused(answer)
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", ""])
 async def test_unsigned_token_is_refused(client: Client, name: str) -> None:
     """`none` in any case is no algorithm."""
@@ -496,6 +504,7 @@ async def test_unsigned_token_is_refused(client: Client, name: str) -> None:
     assert_refused(answer)
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256", "PS512"])
 async def test_other_algorithm_with_the_right_key_is_refused(
     client: Client, algorithm: str
@@ -557,6 +566,7 @@ ODD_TOKENS = {
 }
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("name", ODD_TOKENS)
 async def test_odd_token_is_401(client: Client, name: str) -> None:
     """What is no token is 401, never 500."""
@@ -565,6 +575,7 @@ async def test_odd_token_is_401(client: Client, name: str) -> None:
     assert_refused(answer)
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"\x80.\x80.\x80", b"a\tb", b"a.b.c\xc3", b"\x0b"])
 async def test_bytes_that_are_no_text_are_refused(client: Client, value: bytes) -> None:
     """Control characters and broken UTF-8 in the header: 401 (or 400 where HTTP forbids them)."""
@@ -628,6 +639,7 @@ async def test_header_never_makes_the_server_fetch_or_trust(client: Client, is_o
     assert calls == []
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "crit", [["exp"], ["unknown"], [], "exp", 1, {"a": 1}, [1], ["b64"], [None]]
 )
@@ -642,6 +654,7 @@ async def test_unknown_crit_is_401(client: Client, crit: object) -> None:
 # --- claims -----------------------------------------------------------------------------------
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("name", ["exp", "iss", "aud", "user_id"])
 async def test_required_claim(client: Client, name: str) -> None:
     """`exp`, `iss`, `aud` required, and a user."""
@@ -666,6 +679,7 @@ async def test_token_of_the_future_is_refused(client: Client, seconds: int, stat
     assert answer.status == status
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("issuer", ["other", ISSUER.upper(), ISSUER + "x", ISSUER + "/", ""])
 async def test_other_issuer_is_refused(client: Client, issuer: str) -> None:
     """`iss` is exactly the expected one."""
@@ -674,6 +688,7 @@ async def test_other_issuer_is_refused(client: Client, issuer: str) -> None:
     assert_refused(answer)
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("audience", ["other", AUDIENCE.upper(), AUDIENCE + "x", "", [], ["other"]])
 async def test_other_audience_is_refused(client: Client, audience: object) -> None:
     """`aud` holds exactly the expected one."""
@@ -682,6 +697,7 @@ async def test_other_audience_is_refused(client: Client, audience: object) -> No
     assert_refused(answer)
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("audience", [[AUDIENCE], ["other", AUDIENCE], [AUDIENCE, AUDIENCE]])
 async def test_audience_may_be_a_list(client: Client, audience: list[str]) -> None:
     """`aud` may be a list."""
@@ -722,6 +738,7 @@ async def test_odd_extra_claim_is_never_a_500(client: Client, name: str) -> None
         assert answer.status in {200, 401}, literal
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "payload",
     [
@@ -757,6 +774,7 @@ async def test_deep_extra_claim_is_never_a_500(client: Client) -> None:
 # --- the user id ------------------------------------------------------------------------------
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "user",
     [

@@ -1,23 +1,21 @@
 """The demo page in headless Chromium, with tus-js-client and with the REST chunks."""
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeProcess
+from tests.conftest import MakeServer
 from tests.e2e.chromium import running_chromium
 from tests.e2e.commands import REPOSITORY, random_file, sha256
-from tests.e2e.javascript import run_script
+from tests.e2e.javascript import Driver, driver
 from tests.e2e.relay import relay
 from tests.servers import Address
 from tests.tokens import make_token
 
 MIB = 2**20
-SIZES = {"local": 100 * MIB, "s3": 40 * MIB}
+SIZE = 40 * MIB
 """Of the large file: much more than the browser, the page and the server hold at once."""
 
 Visit = Callable[..., Awaitable[dict[str, object]]]
@@ -25,15 +23,15 @@ WAYS = pytest.mark.parametrize("way", ["tus", "rest"])
 
 
 @pytest.fixture
-async def page_server(make_process: MakeProcess) -> Address:
-    """A server of its own process that serves the demo page."""
+async def page_server(make_server: MakeServer) -> Address:
+    """A server that serves the demo page."""
     if not (REPOSITORY / "tusd_py/web/demo/static/tus.min.js").is_file():
         pytest.fail(
             "tus.min.js is missing: run `npm ci` and "
             "`cp node_modules/tus-js-client/dist/tus.min.js tusd_py/web/demo/static/`",
             pytrace=False,
         )
-    return (await make_process(DEMO="true")).address
+    return await make_server(DEMO="true")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,37 +44,26 @@ class Big:
 
 
 @pytest.fixture(scope="module")
-def make_big(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Big]:
-    """Makes one file of a size."""
-
-    @cache
-    def make(size: int) -> Big:
-        path = tmp_path_factory.mktemp("big") / "Aerial survey.mov"
-        return Big(path=path, size=size, sha256=random_file(path, size))
-
-    return make
-
-
-@pytest.fixture
-def big(request: pytest.FixtureRequest, make_big: Callable[[int], Big]) -> Big:
-    """A large file for the storage of the test."""
-    return make_big(SIZES[request.node.callspec.params["make_store"]])
+def big(tmp_path_factory: pytest.TempPathFactory) -> Big:
+    """A large file."""
+    path = tmp_path_factory.mktemp("big") / "Aerial survey.mov"
+    return Big(path=path, size=SIZE, sha256=random_file(path, SIZE))
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[str]:
-    """The browser of this process."""
-    with running_chromium() as address:
-        yield address
+def playwright() -> Iterator[Driver]:
+    """The browser of this process, and who drives it."""
+    with running_chromium() as address, driver("browser/run.mjs", CHROMIUM_AT=address) as one:
+        yield one
 
 
 @pytest.fixture
-def visit(chromium: str) -> Visit:
+def visit(playwright: Driver) -> Visit:
     """Runs a scenario of browser/scenarios.mjs with the page open, as the user 42."""
 
     async def run(base: str, scenario: str, **options: object) -> dict[str, object]:
-        task = {"url": f"{base}/#token={make_token()}", **options}
-        return await run_script("browser/run.mjs", scenario, json.dumps(task), CHROMIUM_AT=chromium)
+        task = {"scenario": scenario, "url": f"{base}/#token={make_token()}", **options}
+        return await playwright.run(task)
 
     return run
 

@@ -80,6 +80,7 @@ async def test_script_stores_every_byte(
     assert sorted(os.listdir(tmp_path)) == ["audio.mp3", server.root.name]
 
 
+@pytest.mark.decided_early
 @BOTH
 @pytest.mark.parametrize(
     "name",
@@ -124,6 +125,7 @@ async def test_script_survives_cuts(server: Address, tmp_path: Path, face: str) 
     assert await server.sha256("42", 7, "audio.mp3") == expected
 
 
+@pytest.mark.decided_early
 @BOTH
 @pytest.mark.parametrize(
     "status",

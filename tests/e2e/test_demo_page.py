@@ -15,6 +15,7 @@ async def page_server(make_server: MakeServer) -> Address:
     return await make_server(DEMO="true")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("name", ["", "demo/demo.css", "demo/demo.js", "demo/favicon.svg"])
 async def test_page_headers(page_server: Address, http: aiohttp.ClientSession, name: str) -> None:
     """The page and its parts are checked on each visit and may load from this server only."""
@@ -28,6 +29,7 @@ async def test_page_headers(page_server: Address, http: aiohttp.ClientSession, n
     assert "unsafe" not in headers["Content-Security-Policy"]
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "path",
     ["/demo/", "/demo/index.html", "/demo/__init__.py", "/demo/..%2f__init__.py", "/demo/%2e%2e/"],

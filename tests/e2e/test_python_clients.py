@@ -92,6 +92,7 @@ async def test_tuspy_uploads_in_chunks(server: Address, chunk_size: int) -> None
     assert await server.sha256("42", 7, "a.bin") == expected
 
 
+@pytest.mark.decided_early
 @UNICODE_NAMES
 async def test_tuspy_keeps_the_name(server: Address, name: str) -> None:
     """A file keeps its name in any script."""
@@ -225,6 +226,7 @@ async def test_aiotus_reads_metadata_back(server: Address) -> None:
     assert returned == sent
 
 
+@pytest.mark.decided_early
 @UNICODE_NAMES
 async def test_aiotus_keeps_the_name(server: Address, name: str) -> None:
     """A file keeps its name in any script."""

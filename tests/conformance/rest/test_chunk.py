@@ -307,6 +307,7 @@ async def test_leading_zeros_do_not_change_an_index(rest: RestClient) -> None:
     assert await finished(rest, upload_id, 2) == b"hello world"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "index",
     [
@@ -409,6 +410,7 @@ async def test_unknown_fields_are_ignored(rest: RestClient) -> None:
     assert await finished(rest, upload_id, 1) == b"hello"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("missing", ["upload_session_id", "chunk_index", "chunk"])
 async def test_missing_field_is_400(rest: RestClient, missing: str) -> None:
     """A form without one of its fields is refused with the field's name; nothing is stored."""
@@ -427,6 +429,7 @@ async def test_missing_field_is_400(rest: RestClient, missing: str) -> None:
     assert await rest.server.holding(b"a chunk to look for") == []
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("doubled", ["upload_session_id", "chunk_index", "chunk"])
 async def test_doubled_field_is_400(rest: RestClient, doubled: str) -> None:
     """A form that names a field twice is ambiguous: refused, nothing is stored."""

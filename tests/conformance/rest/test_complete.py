@@ -152,6 +152,7 @@ async def test_absurd_totals_are_refused_at_once(rest: RestClient, total: int) -
     assert await rest.stored(answer) == b"hello world"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "total", ["0", "-1", "1.0", "1.5", '"1"', "true", "null", "[]", "{}", "1e0", "NaN"]
 )
@@ -224,6 +225,7 @@ async def test_other_file_id_is_409(rest: RestClient) -> None:
     assert told(answer) == rest.server.location("42", 123, "audio.mp3")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("file_id", NOT_A_FILE_ID)
 async def test_file_id_is_a_json_integer_of_zero_or_more(rest: RestClient, file_id: str) -> None:
     """main_service_file_id an integer >= 0; wrong types and huge numbers are 400."""
@@ -239,6 +241,7 @@ async def test_file_id_is_a_json_integer_of_zero_or_more(rest: RestClient, file_
     assert_error(answer, 400, "bad_request")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("missing", ["upload_session_id", "total_chunks", "main_service_file_id"])
 async def test_every_field_is_required(rest: RestClient, missing: str) -> None:
     """A missing field is 400, and the message names it."""
@@ -256,6 +259,7 @@ async def test_every_field_is_required(rest: RestClient, missing: str) -> None:
     assert missing in str(answer.json()["message"])
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("body", BAD_JSON)
 async def test_body_that_is_no_json_object_is_400(rest: RestClient, body: bytes) -> None:
     """Wrong types, deep nesting, huge numbers, NaN, non-UTF-8 are 400."""
@@ -265,6 +269,7 @@ async def test_body_that_is_no_json_object_is_400(rest: RestClient, body: bytes)
     assert_error(answer, 400, "bad_request")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("upload_id", [1, None, True, [], {}, 1.5])
 async def test_id_of_a_wrong_type_is_400(rest: RestClient, upload_id: object) -> None:
     """Wrong types are 400."""

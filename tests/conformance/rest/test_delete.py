@@ -174,6 +174,7 @@ async def test_another_users_upload_is_like_an_unknown_one(rest: RestClient) -> 
     assert await rest.server.file("42", 123, "audio.mp3") == b"x"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("upload_id", [1, None, True, [], {}, 1.5])
 async def test_id_of_a_wrong_type_is_400(rest: RestClient, upload_id: object) -> None:
     """Wrong types are 400."""
@@ -182,6 +183,7 @@ async def test_id_of_a_wrong_type_is_400(rest: RestClient, upload_id: object) ->
     assert_error(answer, 400, "bad_request")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("body", [*BAD_JSON, b"{}"])
 async def test_body_that_is_no_json_object_with_an_id_is_400(rest: RestClient, body: bytes) -> None:
     """Wrong types, deep nesting, huge numbers, NaN, non-UTF-8 are 400; so is a missing field."""

@@ -73,6 +73,7 @@ async def test_other_media_type_is_415(rest: RestClient) -> None:
     assert_error(answer, 415, "unsupported_media_type")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("file_id", NOT_A_FILE_ID)
 async def test_file_id_is_a_json_integer_of_zero_or_more(rest: RestClient, file_id: str) -> None:
     """main_service_file_id is an integer >= 0; wrong types and huge numbers are 400."""
@@ -92,6 +93,7 @@ async def test_file_id_zero_is_a_file_id(rest: RestClient) -> None:
     assert answer.data == {"file_path_on_upload_service": location}
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("name", ["7", "true", "null", '["a"]', '{"a": 1}'])
 async def test_file_name_is_a_json_string(rest: RestClient, name: str) -> None:
     """Wrong types are 400."""
@@ -119,6 +121,7 @@ async def test_both_fields_are_required(rest: RestClient, missing: str) -> None:
     assert missing in str(answer.json()["message"])
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("body", BAD_JSON)
 async def test_body_that_is_no_json_object_is_400(rest: RestClient, body: bytes) -> None:
     """Wrong types, deep nesting, huge numbers, NaN, non-UTF-8 are 400."""
@@ -151,6 +154,7 @@ async def test_refused_init_leaves_nothing(rest: RestClient) -> None:
     assert await rest.server.store.everything() == before
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_405(rest: RestClient, method: str) -> None:
     """Only POST opens an upload; the answer says what is allowed."""

@@ -130,6 +130,7 @@ async def test_t76_an_unknown_algorithm_discards_the_chunk(tus: Tus) -> None:
     assert await tus.offset(url) == 0
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "value",
     [

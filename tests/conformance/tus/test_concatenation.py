@@ -250,6 +250,7 @@ async def test_t96_parts_by_forwarded_url(make_tus: MakeTus) -> None:
     assert answer.status == 201
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "url",
     [
@@ -350,6 +351,7 @@ async def test_t98_a_final_upload_takes_no_bytes(tus: Tus) -> None:
     assert await tus.address.finished() == {}
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "value",
     [

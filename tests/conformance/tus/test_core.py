@@ -73,6 +73,7 @@ async def test_t1_an_error_is_one_line_of_text(make_tus: MakeTus, scene: Scene) 
     assert len(lines[0]) > 5
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_t2_patch_of_another_version_is_not_processed(tus: Tus, version: str) -> None:
     """If the version specified by the Client is not supported by the Server, it MUST respond with
@@ -173,6 +174,7 @@ async def test_t4_get_without_version_is_answered(tus: Tus) -> None:
     assert (answer.status, answer.body) == (200, b"hello")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("version", [None, "9.9.9", "1.0.0", "abc"])
 async def test_t5_options_ignores_the_version(tus: Tus, version: str | None) -> None:
     """The Client SHOULD NOT include the Tus-Resumable header in the request and the Server MUST
@@ -293,6 +295,7 @@ async def test_t11_override_creates(tus: Tus, actual: str) -> None:
     assert await tus.offset(tus.url(answer.headers["Location"])) == 0
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("override", ["FOO", "PUT", "TRACE", "", "PATCH DELETE", "../PATCH"])
 @pytest.mark.parametrize("actual", ["DELETE", "PATCH"])
 async def test_t12_unknown_override_is_refused(tus: Tus, actual: str, override: str) -> None:
@@ -312,6 +315,7 @@ async def test_t12_unknown_override_is_refused(tus: Tus, actual: str, override: 
     assert await tus.offset(url) == 0
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("method", ["PUT", "POST", "PROPFIND"])
 async def test_t12_a_method_an_upload_does_not_have_is_refused(tus: Tus, method: str) -> None:
     """The origin server MUST generate an Allow header field in a 405 response (RFC 9110). [T12]"""
@@ -323,6 +327,7 @@ async def test_t12_a_method_an_upload_does_not_have_is_refused(tus: Tus, method:
     assert {"HEAD", "GET", "PATCH", "DELETE"} <= set(names(answer.headers["Allow"]))
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("value", NO_INTEGERS)
 async def test_t13_upload_offset_is_an_integer(tus: Tus, value: str) -> None:
     """The Upload-Offset request and response header indicates a byte offset within a resource. The
@@ -335,6 +340,7 @@ async def test_t13_upload_offset_is_an_integer(tus: Tus, value: str) -> None:
     assert await tus.offset(url) == 0
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("value", NO_INTEGERS)
 async def test_t13_upload_length_is_an_integer(tus: Tus, value: str) -> None:
     """The Upload-Length request and response header indicates the size of the entire upload in
@@ -345,6 +351,7 @@ async def test_t13_upload_length_is_an_integer(tus: Tus, value: str) -> None:
     assert "location" not in answer.words
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("value", NO_INTEGERS)
 async def test_t13_a_late_upload_length_is_an_integer(tus: Tus, value: str) -> None:
     """The Upload-Length request and response header indicates the size of the entire upload in
@@ -425,6 +432,7 @@ async def test_a_token_elsewhere_does_not_count(tus: Tus) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("authorization", [None, "Bearer x", "Basic NDI6eA==", "", "Bearer"])
 @pytest.mark.parametrize("method", ["HEAD", "GET", "PATCH", "DELETE", "POST"])
 async def test_no_verb_works_without_a_token(
@@ -450,6 +458,7 @@ async def test_no_verb_works_without_a_token(
     assert len(await tus.listed()) == 1
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_the_scheme_of_a_token_has_no_case(tus: Tus, scheme: str) -> None:
     """Tokens: only in the Authorization header, `Bearer` in any case. [design 1.8]"""
@@ -460,6 +469,7 @@ async def test_the_scheme_of_a_token_has_no_case(tus: Tus, scheme: str) -> None:
     assert answer.status == 201
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("expectation", [b"\x80", b"miracles", b"100-continue, miracles"])
 async def test_an_odd_expectation_is_the_clients_fault(tus: Tus, expectation: bytes) -> None:
     """aiohttp traps seen: `Expect: \\x80` raising 500. [design 1.8]"""

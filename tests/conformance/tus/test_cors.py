@@ -79,6 +79,7 @@ def preflight(origin: str, method: str = "PATCH") -> Headers:
     }
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("method", ["POST", "PATCH", "HEAD", "DELETE", "GET"])
 @pytest.mark.parametrize("is_upload", [False, True], ids=["creation URL", "upload URL"])
 async def test_t103_preflight(tus: Tus, method: str, is_upload: bool) -> None:
@@ -122,6 +123,7 @@ async def test_t104_retry_after_can_be_read_by_a_script(tus: Tus) -> None:
     assert {"retry-after", "content-disposition"} <= exposed
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "origins", [ORIGIN, f"https://other.example,{ORIGIN}", f"https://other.example, {ORIGIN}"]
 )
@@ -137,6 +139,7 @@ async def test_t103_an_origin_in_the_settings_is_allowed(make_tus: MakeTus, orig
         assert "origin" in members(each.headers["Vary"])
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("origin", STRANGERS)
 async def test_t103_a_strange_origin_is_not_allowed(make_tus: MakeTus, origin: str) -> None:
     """CORS origins matched as unanchored regular expressions. [T103, T104, design 3.4]"""

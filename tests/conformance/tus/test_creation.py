@@ -58,6 +58,7 @@ async def test_t41_the_location_can_be_resolved_from_anywhere(tus: Tus) -> None:
     assert location.startswith(("/files/", tus.address.files))
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("headers", [{}, {"Upload-Concat": "partial"}, metadata(filename="a")])
 async def test_t42_a_length_is_needed(tus: Tus, headers: Headers) -> None:
     """The request MUST include one of the following headers: a) Upload-Length to indicate the size
@@ -77,6 +78,7 @@ async def test_t42_both_lengths_are_one_too_many(tus: Tus) -> None:
     assert "location" not in answer.words
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("value", ["2", "0", "true", "", "-1", "1, 1", "01", "1.0", "?1"])
 async def test_t43_upload_defer_length_is_1(tus: Tus, value: str) -> None:
     """Upload-Defer-Length: its value MUST be 1. [T43]"""
@@ -324,6 +326,7 @@ async def test_t52_metadata_is_accepted(tus: Tus, value: str) -> None:
     assert head.headers["Upload-Metadata"] == value
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "value",
     [
@@ -442,6 +445,7 @@ async def test_metadata_says_where_the_file_ends(
     assert await tus.address.file("42", file_id, filename) == b"hello"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("file_id", ["../7", "/7", ".", "..", "a/b", "7\x00", ".hidden", "x" * 300])
 async def test_a_hostile_file_id_stays_in_its_folder(tus: Tus, file_id: str) -> None:
     """Bad input never gives a 5xx or a file outside the data folder. [T54, design 1.8]"""
@@ -487,6 +491,7 @@ async def test_t55_exactly_the_limit_works(make_tus: MakeTus) -> None:
     assert await tus.download(url) == b"x" * 1000
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
 async def test_t56_a_body_of_another_media_type_is_not_appended(
     tus: Tus, media_type: str | None
@@ -500,6 +505,7 @@ async def test_t56_a_body_of_another_media_type_is_not_appended(
     assert await tus.address.finished() == {}
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("media_type", MEDIA_TYPES)
 async def test_t56_an_empty_post_may_have_any_media_type(tus: Tus, media_type: str | None) -> None:
     """An empty POST request is used to create a new upload resource. [T56]"""
@@ -533,6 +539,7 @@ async def test_t57_post_to_an_upload_is_refused(tus: Tus) -> None:
     assert await tus.offset(url) == 0
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE", "PUT"])
 async def test_t57_the_creation_url_is_no_upload(tus: Tus, method: str) -> None:
     """The Client MUST send a POST request against a known upload creation URL. [T57]"""
@@ -608,6 +615,7 @@ FORWARDED: dict[str, tuple[Headers, str]] = {
 }
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8, 127.0.0.0/8", "*"])
 async def test_location_behind_a_trusted_proxy(make_tus: MakeTus, proxies: str) -> None:
     """TRUSTED_PROXIES: addresses (CIDR) whose Forwarded / X-Forwarded-{For,Proto,Host,Port,Prefix}
@@ -620,6 +628,7 @@ async def test_location_behind_a_trusted_proxy(make_tus: MakeTus, proxies: str) 
     assert answer.headers["Location"].startswith("https://up.example.com/files/")
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(("headers", "start"), FORWARDED.values(), ids=FORWARDED)
 async def test_location_follows_what_the_proxy_says(
     make_tus: MakeTus, headers: Headers, start: str
@@ -650,6 +659,7 @@ async def test_location_of_a_stranger_is_not_believed(
     assert all(url.startswith(tus.address.files) for url in urls)
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "headers",
     [

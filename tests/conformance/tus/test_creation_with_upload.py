@@ -204,6 +204,7 @@ REFUSED: dict[str, tuple[int, Headers]] = {
 }
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(("status", "headers"), REFUSED.values(), ids=REFUSED)
 async def test_t65_expect_is_not_answered_when_the_headers_are_refused(
     make_tus: MakeTus, status: int, headers: Headers

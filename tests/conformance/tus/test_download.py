@@ -97,6 +97,7 @@ async def test_get_of_a_range(tus: Tus, ranges: str, start: int, stop: int) -> N
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize("ranges", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=99-"])
 async def test_get_of_a_range_beyond_the_end(tus: Tus, ranges: str) -> None:
     """416 Range Not Satisfiable; SHOULD generate a Content-Range header field specifying the
@@ -109,6 +110,7 @@ async def test_get_of_a_range_beyond_the_end(tus: Tus, ranges: str) -> None:
     assert answer.headers["Content-Range"] == "bytes */10"
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "ranges",
     [

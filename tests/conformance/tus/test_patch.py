@@ -80,6 +80,7 @@ async def test_t25_the_new_offset_counts_what_was_stored(tus: Tus) -> None:
     assert await tus.offset(url) == 111
 
 
+@pytest.mark.decided_early
 @pytest.mark.parametrize(
     "media_type", [None, "text/plain", "", "application/octet-stream", "application/offset", "x"]
 )
