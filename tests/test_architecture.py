@@ -31,6 +31,7 @@ BEHAVIOUR = {
     "chunks",
     "digests",
     "finisher",
+    "holding",
     "metered",
     "receiving",
     "service",

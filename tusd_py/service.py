@@ -16,12 +16,10 @@ from tusd_py.digests import Digests
 from tusd_py.errors import (
     BadRequest,
     BodyError,
-    BodyStopped,
     DigestMismatch,
     HookFailed,
     Rejected,
     TooLarge,
-    Trouble,
     UploadError,
     UploadGone,
     UploadNotFound,
@@ -30,6 +28,7 @@ from tusd_py.errors import (
 )
 from tusd_py.events import Created, Notice, Received, Terminated
 from tusd_py.finisher import Finisher, ignore
+from tusd_py.holding import Holding
 from tusd_py.interfaces import Body, Content, EventSink, Locker, Storage
 from tusd_py.metered import MeteredStorage
 from tusd_py.receiving import receive_append
@@ -48,7 +47,6 @@ from tusd_py.upload import (
     require_alive,
     require_within,
     room,
-    upload_key,
 )
 from tusd_py.verdict import Hook
 
@@ -110,14 +108,11 @@ class UploadService:
             digests=self.digests,
             steering=steering,
         )
-        self._bodies: set[Body] = set()
-        self._is_draining = False
-
-    def drain(self) -> None:
-        """Let every running append commit and end, and begin no other."""
-        self._is_draining = True
-        for body in list(self._bodies):
-            body.stop()
+        holding = Holding(locker)
+        self.hold = holding.hold
+        self.draining = holding.draining
+        self.drain = holding.drain
+        self._require_staying = holding.require_staying
 
     async def create(
         self, new: NewUpload, body: Body | None = None, checksum: Checksum | None = None
@@ -298,40 +293,6 @@ class UploadService:
         upload = await self.storage.load(owner, upload_id)
         require_alive(upload, now=self.now())
         return upload
-
-    @asynccontextmanager
-    async def hold(
-        self, owner: str, upload_id: str, body: Body | None, patience: float = 0.0
-    ) -> AsyncIterator[None]:
-        """Hold the lock of an upload; `body` stops when somebody else wants it, or at shutdown.
-
-        Raises `UploadNotFound` when there can be none of that id, and `UploadLocked`.
-        """
-        if not is_upload_id(upload_id):
-            raise UploadNotFound
-        wanted = ignore if body is None else body.stop
-        with_lock = self.locker.lock(upload_key(owner, upload_id), wanted=wanted, patience=patience)
-        async with self.draining(body), with_lock:
-            yield
-
-    @asynccontextmanager
-    async def draining(self, body: Body | None) -> AsyncIterator[None]:
-        """Let `body` stop when the server is about to leave."""
-        if body is None:
-            yield
-            return
-        if self._is_draining:
-            raise BodyStopped
-        self._bodies.add(body)
-        try:
-            yield
-        finally:
-            self._bodies.discard(body)
-
-    def _require_staying(self) -> None:
-        """Raise `Trouble` when the server is about to leave."""
-        if self._is_draining:
-            raise Trouble("The server is about to leave; try again in a second.")
 
     def watching(self, upload: Upload, body: Body) -> AbstractAsyncContextManager[Count | None]:
         """Let a hook follow the bytes of a request; it gives what is to be told of them. Raises
