@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from tusd_py.config import Config
+from tusd_py.config import Config, require_whole
 from tusd_py.hooks import Hooks
 from tusd_py.interfaces import EventSink
 from tusd_py.locks import open_locker
@@ -41,7 +41,7 @@ from tusd_py.web.share import AtWork, OwnAtWork, Share
 from tusd_py.web.tus import TusFace
 from tusd_py.web.watch import Watch
 
-TO_SEND_TRACES = 0.1
+TO_SEND_TRACES = 0.05
 """Part of SHUTDOWN_TIMEOUT for what was traced last."""
 
 _SERVICE: web.AppKey[UploadService] = web.AppKey("service", UploadService)
@@ -76,6 +76,7 @@ def create_app(
 
     Raises `SettingError`. Its start-up raises `StorageError` when the storage cannot be used.
     """
+    require_whole(config)
     part = part or Part()
     authentication = _authentication(config, authenticate)
     rest, tus = (heard(_rest), heard(_tus)) if is_steered(config, hooks) else (_rest, _tus)
@@ -114,8 +115,10 @@ async def open_service(
 ) -> AsyncIterator[UploadService]:
     """The upload service on the storage and the locks that the settings name; `sinks` are told what
     happens after the main service's outbox and before the log, `metrics` and `tracer` how long it
-    takes. With `delivers` this process brings what is in the outbox to the main service. It is
-    steered by `hooks`, or those that the settings name."""
+    takes. With `delivers` this is a server: it brings what is in the outbox to the main service,
+    and waits for no hook that is only told. It is steered by `hooks`, or those that the settings
+    name. Raises `SettingError`, `StorageError`."""
+    require_whole(config)
     watches: list[StoreWatch] = [] if tracer is None else [tracer]
     if metrics is not None:
         watches.append(metrics.store)
@@ -129,7 +132,7 @@ async def open_service(
             delivers=delivers,
             told=None if metrics is None else metrics.outbox,
         ) as notifier,
-        open_steering(config, hooks) as steering,
+        open_steering(config, hooks, is_server=delivers) as steering,
     ):
         told: list[EventSink] = [] if notifier is None else [notifier]
         told += [*sinks, LogSink()]

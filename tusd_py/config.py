@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 _KEY = "main_service_jwt_public_key"
 _KEY_FILE = f"{_KEY}_file"
-_NOTIFY_URL = "main_service_notify_url"
-_NOTIFY_SECRET = "main_service_notify_secret"
 
 
 def _setting(parse: Callable[[str], T], meaning: str, shown: str, default: T) -> T:
@@ -51,7 +49,8 @@ def _required(parse: Callable[[str], T], meaning: str) -> T:
 # fmt: off
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings, read and checked. The variable of a field is its name in upper case.
+    """All settings, each checked as it was read; `require_whole` checks them together. The variable
+    of a field is its name in upper case.
 
     `load_config` makes one from texts, a program that the server is a part of from values.
     """
@@ -144,6 +143,23 @@ def load_config(
     return _read(raw)
 
 
+def require_whole(config: Config) -> None:
+    """Raise `SettingError` when a setting lacks another one that it needs. The settings of tokens
+    are not looked at: a program that the server is a part of may have no use for them."""
+    if config.storage_backend is Backend.S3:
+        for name in ("s3_bucket_name", "s3_endpoint_url"):
+            if not getattr(config, name):
+                raise SettingError(f"{name.upper()} is missing: STORAGE_BACKEND=s3 needs it.")
+        for name, other in itertools.permutations(("s3_access_key", "s3_secret_key")):
+            if not getattr(config, name) and getattr(config, other):
+                raise SettingError(f"{name.upper()} is missing: give both keys, or neither.")
+    if config.main_service_notify_url and not config.main_service_notify_secret:
+        raise SettingError(
+            "MAIN_SERVICE_NOTIFY_SECRET is missing: MAIN_SERVICE_NOTIFY_URL needs it; make one with "
+            'echo "whsec_$(openssl rand -base64 32)".'
+        )
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give a command every setting as a flag."""
     group = parser.add_argument_group(
@@ -175,18 +191,14 @@ def _dotenv(path: Path) -> Mapping[str, str | None]:
 
 
 def _read(raw: dict[str, str]) -> Config:
-    _require_backend(raw)
     if _KEY not in raw and _KEY_FILE in raw:
         raw[_KEY] = _key_file(raw[_KEY_FILE])
     values: dict[str, Any] = {
         each.name: _value(each, raw.get(each.name)) for each in fields(Config)
     }
-    if values[_NOTIFY_URL] and not values[_NOTIFY_SECRET]:
-        raise SettingError(
-            f"{_NOTIFY_SECRET.upper()} is missing: {_NOTIFY_URL.upper()} needs it; make one with "
-            'echo "whsec_$(openssl rand -base64 32)".'
-        )
-    return Config(**values)
+    config = Config(**values)
+    require_whole(config)
+    return config
 
 
 def _value(each: Field[object], text: str | None) -> object:
@@ -209,14 +221,3 @@ def _key_file(name: str) -> str:
         raise SettingError(
             f"MAIN_SERVICE_JWT_PUBLIC_KEY_FILE: {name} cannot be read; name a PEM file."
         ) from error
-
-
-def _require_backend(raw: Mapping[str, str]) -> None:
-    if raw.get("storage_backend", "").strip().lower() != Backend.S3.value:
-        return
-    for name in ("s3_bucket_name", "s3_endpoint_url"):
-        if name not in raw:
-            raise SettingError(f"{name.upper()} is missing: STORAGE_BACKEND=s3 needs it.")
-    for name, other in itertools.permutations(("s3_access_key", "s3_secret_key")):
-        if name not in raw and other in raw:
-            raise SettingError(f"{name.upper()} is missing: give both keys, or neither.")

@@ -338,13 +338,12 @@ class UploadLocked(Trouble):
 
 class HookFailed(Trouble):
     """A hook that has to be asked first gave no answer, or none that can be understood; nothing was
-    changed. `is_silent`: it was waited for in vain."""
+    changed."""
 
     code = "hook_failed"
 
-    def __init__(self, *, is_silent: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__("The main service could not be asked; try again later.")
-        self.is_silent = is_silent
 
 
 class StorageError(Trouble):

@@ -52,7 +52,11 @@ class Finisher:
             await self._storage.assemble(upload)
             return await self._storage.save(self._completed(upload))
         sha256 = await self._verified(upload)
-        if self._steering is not None:
+        if (
+            self._steering is not None
+            and self._steering.may_forbid(upload)
+            and not await self._storage.has_file(upload)  # a hook agreed to what is there
+        ):
             await self._steering.before_finish(upload)
         async with self._locker.lock(upload.place, wanted=ignore):
             await self._replacing(upload)
@@ -64,7 +68,7 @@ class Finisher:
             await self._events.emit(Recorded(done))
         self._digests.forget(done)
         if self._steering is not None:
-            self._steering.finished(done)
+            await self._steering.finished(done)
         return done
 
     def _completed(self, upload: Upload, sha256: bytes | None = None) -> Upload:

@@ -92,6 +92,10 @@ class _TextFormatter(logging.Formatter):
         return " ".join(parts)
 
 
+_OWN = frozenset({"time", "level", "event"})
+"""What the line says itself; no field may take its place."""
+
+
 class _JsonFormatter(logging.Formatter):
     """One object a line."""
 
@@ -100,7 +104,7 @@ class _JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **_fields(record),
+            **{name: value for name, value in _fields(record).items() if name not in _OWN},
         }
         if record.exc_info:
             line["exception"] = _trace(record.exc_info[1])

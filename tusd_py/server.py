@@ -33,7 +33,7 @@ from tusd_py.workers import Line
 KEEP_ALIVE = 25.0
 """Seconds a connection stays open after an answer when no other request begins."""
 
-TO_END, TO_BE_CANCELLED, BEFORE_LATE = 0.6, 0.1, 0.95
+TO_END, TO_BE_CANCELLED, BEFORE_LATE = 0.55, 0.1, 0.95
 """Parts of SHUTDOWN_TIMEOUT: for requests to end while others still get an answer; for them to end
 after that, and again to be cancelled; after which the process leaves, come what may."""
 

@@ -11,6 +11,10 @@ from tusd_py.setting_types import Backend, SettingError
 from tusd_py.steering import Steering
 from tusd_py.upload import Upload
 
+TO_BE_TOLD = 0.04
+"""Part of SHUTDOWN_TIMEOUT for hooks that are being told when a server leaves: with the
+parts for requests and deliveries that hang, too, it is less than the whole."""
+
 
 def is_steered(config: Config, hooks: Hooks | None) -> bool:
     """Whether there are hooks. Raises `SettingError` when there are two kinds of them."""
@@ -20,8 +24,11 @@ def is_steered(config: Config, hooks: Hooks | None) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def open_steering(config: Config, hooks: Hooks | None) -> AsyncIterator[Steering | None]:
-    """What asks the hooks, until the end of the block; then those that are being told are told."""
+async def open_steering(
+    config: Config, hooks: Hooks | None, *, is_server: bool
+) -> AsyncIterator[Steering | None]:
+    """What asks the hooks, until the end of the block; then those that are being told are told. A
+    server has little time for that, and keeps no request waiting; a command does not lose any."""
     if not is_steered(config, hooks):
         yield None
         return
@@ -30,6 +37,7 @@ async def open_steering(config: Config, hooks: Hooks | None) -> AsyncIterator[St
             opened,
             interval=config.hooks_progress_interval.total_seconds(),
             max_metadata=config.max_metadata_size,
+            grace=config.shutdown_timeout.total_seconds() * TO_BE_TOLD if is_server else None,
         )
         try:
             yield steering

@@ -31,14 +31,17 @@ End = Callable[[str, str], Awaitable[None]]
 class Steering:
     """Between the service and the hooks. An `EventSink`, too: hooks are told what happened.
 
-    `interval` in seconds between two calls while bytes come; `max_metadata` in bytes.
+    `interval` in seconds between two calls while bytes come; `max_metadata` in bytes; `grace` in
+    seconds for hooks that are being told at the end, None: until all of them are told.
     """
 
-    def __init__(self, hooks: Hooks, *, interval: float, max_metadata: int) -> None:
+    def __init__(
+        self, hooks: Hooks, *, interval: float, max_metadata: int, grace: float | None = None
+    ) -> None:
         self._hooks = hooks
         self._interval = interval
         self._max_metadata = max_metadata
-        self._aside = Aside()
+        self._aside = Aside(grace)
         self._late: set[str] = set()
 
     async def close(self) -> None:
@@ -46,11 +49,11 @@ class Steering:
         await self._aside.close()
 
     async def emit(self, event: Event) -> None:
-        """See `EventSink.emit`. Returns at once and never fails."""
+        """See `EventSink.emit`. Never fails; returns at once in a server."""
         if isinstance(event, Created):
-            self._tell(Hook.POST_CREATE, event.upload, self._hooks.post_create)
+            await self._tell(Hook.POST_CREATE, event.upload, self._hooks.post_create)
         elif isinstance(event, Terminated):
-            self._tell(Hook.POST_TERMINATE, event.upload, self._hooks.post_terminate)
+            await self._tell(Hook.POST_TERMINATE, event.upload, self._hooks.post_terminate)
 
     async def admit(self, new: NewUpload, draft: Upload) -> tuple[NewUpload, str]:
         """What is to be created, and its id. Raises `Rejected` or `HookFailed`."""
@@ -72,14 +75,18 @@ class Steering:
         logger.error("hook_answer_refused", extra=extra)
         return HookFailed()
 
+    def may_forbid(self, upload: Upload) -> bool:
+        """Whether `before_finish` asks anybody."""
+        return not upload.is_partial and self._hooks.wants(Hook.PRE_FINISH)
+
     async def before_finish(self, upload: Upload) -> None:
         """Return when the file may appear. Raises `Rejected` or `HookFailed`."""
-        if self._hooks.wants(Hook.PRE_FINISH):
+        if self.may_forbid(upload):
             _note(await self._ask(Hook.PRE_FINISH, upload, self._hooks.pre_finish, Reply))
 
-    def finished(self, upload: Upload) -> None:
+    async def finished(self, upload: Upload) -> None:
         """The file is there."""
-        self._tell(Hook.POST_FINISH, upload, self._hooks.post_finish)
+        await self._tell(Hook.POST_FINISH, upload, self._hooks.post_finish)
 
     async def before_terminate(self, upload: Upload) -> None:
         """Return when the upload may go. Raises `Rejected` or `HookFailed`."""
@@ -101,7 +108,7 @@ class Steering:
                 yield watch.count
             finally:
                 following.cancel()
-                self._see_off(watch, upload, end)
+                await self._see_off(watch, upload, end)
         except BodyStopped as error:
             if watch.stopped is not None:
                 raise watch.stopped from error
@@ -109,7 +116,7 @@ class Steering:
         if watch.stopped is not None:
             raise watch.stopped
 
-    def _see_off(self, watch: "_Watch", upload: Upload, end: End) -> None:
+    async def _see_off(self, watch: "_Watch", upload: Upload, end: End) -> None:
         """Tell the last bytes, beside what the request does now; once at a time of one upload."""
         if watch.stopped is not None or not watch.is_owing:
             return
@@ -126,7 +133,7 @@ class Steering:
                 self._late.discard(upload.key)
 
         self._late.add(upload.key)
-        if not self._aside.do(Hook.POST_RECEIVE.value, upload.id, late):
+        if not await self._aside.do(Hook.POST_RECEIVE.value, upload.id, late):
             self._late.discard(upload.key)
             watch.drop()
 
@@ -141,7 +148,7 @@ class Steering:
             return None
         return None
 
-    def _tell(
+    async def _tell(
         self, hook: Hook, upload: Upload, call: Callable[[HookEvent], Awaitable[None]]
     ) -> None:
         async def told() -> None:
@@ -149,7 +156,7 @@ class Steering:
                 await self._ask(hook, upload, call, type(None))
 
         if self._hooks.wants(hook):
-            self._aside.do(hook.value, upload.id, told)
+            await self._aside.do(hook.value, upload.id, told)
 
     async def _ask(
         self,
@@ -178,7 +185,7 @@ class Steering:
             raise
         except TimeoutError as error:
             logger.error("hook_failed", extra={**extra, "why": "it took too long"})
-            raise HookFailed(is_silent=True) from error
+            raise HookFailed from error
         except Exception as error:  # a border: to the code of others
             logger.exception("hook_crashed", extra=extra)
             raise HookFailed from error

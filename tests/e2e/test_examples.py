@@ -64,12 +64,14 @@ def test_every_example_is_known() -> None:
 
     assert files == {
         "README.md",
+        "alerts.yaml",
         "browser/index.html",
         "browser/upload.js",
         "compose.yaml",
         "curl/upload-rest.sh",
         "curl/upload-tus.sh",
         "embed.py",
+        "grafana.json",
         "main_service/Dockerfile",
         "main_service/main_service.py",
         "k8s/ingress.yaml",

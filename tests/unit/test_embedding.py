@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -20,13 +21,17 @@ from tests.conformance.tus.client import (
 )
 from tests.embedding import MountedAddress, Program, program
 from tests.servers import settings, taken
-from tusd_py.app import create_app
+from tusd_py.app import create_app, open_service
 from tusd_py.config import Config, load_config
 from tusd_py.errors import Unauthorized
 from tusd_py.hooks import Hooks
-from tusd_py.setting_types import SettingError
+from tusd_py.setting_types import Backend, SettingError
 
 CONTENT = content_of(3 << 20)
+
+
+async def _nobody(_request: web.Request) -> str:
+    raise Unauthorized("Nobody may come in.")
 
 
 @pytest.fixture
@@ -263,6 +268,35 @@ def test_tokens_need_their_settings() -> None:
     """Without an authentication of its own a program has to say how tokens are verified."""
     with pytest.raises(SettingError, match=r"MAIN_SERVICE_JWT_PUBLIC_KEY.*authenticate"):
         create_app(Config())
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        (Config(main_service_notify_url="http://127.0.0.1:9/"), "MAIN_SERVICE_NOTIFY_SECRET"),
+        (Config(storage_backend=Backend.S3), "S3_BUCKET_NAME"),
+        (Config(storage_backend=Backend.S3, s3_bucket_name="uploads"), "S3_ENDPOINT_URL"),
+        (
+            Config(
+                storage_backend=Backend.S3,
+                s3_bucket_name="uploads",
+                s3_endpoint_url="http://127.0.0.1:9",
+                s3_access_key="AKIA",
+            ),
+            "S3_SECRET_KEY",
+        ),
+    ],
+    ids=["notify", "bucket", "endpoint", "key"],
+)
+async def test_settings_that_need_each_other(tmp_path: Path, config: Config, missing: str) -> None:
+    """A program's settings are checked together, as those of the command are."""
+    config = replace(config, local_temp_chunk_path=tmp_path)
+
+    with pytest.raises(SettingError, match=f"^{missing} is missing: "):
+        create_app(config, authenticate=_nobody)
+    with pytest.raises(SettingError, match=f"^{missing} is missing: "):
+        async with open_service(config):
+            pass
 
 
 async def test_one_kind_of_hooks(tmp_path: Path) -> None:

@@ -159,3 +159,14 @@ def test_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _proxy("https://outside.example/hooks") == "http://proxy:3128"
     assert _proxy("https://inside.example:8443/hooks") is None
     assert _proxy("http://outside.example/hooks") is None
+
+
+@pytest.mark.parametrize("given", ["user:secret@", "us%40er:se%3Acret@", "user@"])
+def test_no_proxy_with_a_password(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """Who NO_PROXY names is asked without a proxy, also with a password in the URL."""
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "inside.example,port.example:8443")
+
+    assert _proxy(f"https://{given}inside.example/hooks") is None
+    assert _proxy(f"https://{given}port.example:8443/hooks") is None
+    assert _proxy(f"https://{given}outside.example/hooks") == "http://proxy:3128"

@@ -231,3 +231,12 @@ async def test_nothing_waits_at_the_end(capsys: pytest.CaptureFixture[str]) -> N
         handler.flush()  # as `logging.shutdown` does
 
     assert [line.split()[-1] for line in lines(capsys)] == ["said"]
+
+
+def test_no_field_takes_the_place_of_the_event(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who looks for an event in JSON finds it, whatever fields it has."""
+    configure_logging(LogFormat.JSON, LogLevel.INFO)
+    logging.getLogger("tusd_py").info("told", extra={"event": "7", "level": "x", "size": 3})
+    fields = json.loads(capsys.readouterr().err)
+
+    assert (fields["event"], fields["level"], fields["size"]) == ("told", "info", 3)

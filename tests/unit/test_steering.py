@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.core import NEW, USER, Core
+from tests.core import LIFE, NEW, USER, Core
 from tests.fakes import MemoryBody
-from tusd_py import aside
-from tusd_py.errors import Forbidden, HookFailed, UploadGone, UploadNotFound
-from tusd_py.events import Received
+from tusd_py import aside, sweeper
+from tusd_py.errors import Forbidden, HookFailed, StorageError, UploadGone, UploadNotFound
+from tusd_py.events import Completed, Expired, Received, Swept
 from tusd_py.hooks import (
     REPLIES,
     Admission,
@@ -24,7 +24,7 @@ from tusd_py.hooks import (
     UploadStopped,
 )
 from tusd_py.request import CURRENT, RequestInfo
-from tusd_py.sweeper import MOST_SILENT, sweep
+from tusd_py.sweeper import MOST_FAILED, sweep
 from tusd_py.upload import Append, End, Final, Upload
 
 REQUEST = RequestInfo(id="1", method="POST", uri="/files/", remote="127.0.0.1", headers={})
@@ -75,6 +75,13 @@ async def settled(core: Core) -> None:
     """Wait until all are told."""
     assert core.service.steering is not None
     await core.service.steering.close()
+
+
+async def full(core: Core) -> Upload:
+    """An upload with all its bytes that nobody tried to finish."""
+    upload = await core.created()
+    await core.append(upload, 0, b"hello")
+    return await core.storage.save(replace(await core.now(upload), length=5))
 
 
 async def left(core: Core) -> list[Upload]:
@@ -220,10 +227,9 @@ async def test_a_hook_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
             return None
 
     core = Core(hooks=Hanging())
-    with pytest.raises(HookFailed) as caught:
+    with pytest.raises(HookFailed):
         await core.created(5)
 
-    assert caught.value.is_silent
     assert core.storage.records == []
     assert [line.getMessage() for line in caplog.records if line.levelno >= logging.ERROR] == [
         "hook_failed"
@@ -351,30 +357,140 @@ async def test_a_late_stop_of_nothing() -> None:
         await core.service.find(USER, "0b5a3c1e-7d7c-4c5e-9d0e-3f1b2a4c5d6e")
 
 
-@pytest.mark.parametrize("is_silent", [True, False], ids=["silent", "refusing"])
-async def test_the_sweeper_does_not_wait_for_the_dead(is_silent: bool) -> None:
-    """After a few questions without any answer one pass of the sweeper asks no more, so that what
-    is to expire does; a hook that answers is asked about every upload."""
+async def test_the_sweeper_does_not_wait_for_the_dead() -> None:
+    """After a few questions that fail one pass of the sweeper asks no more."""
     hooks = Noting()
     core = Core(hooks=hooks)
-    for _ in range(MOST_SILENT + 2):
-        upload = await core.created()
-        await core.append(upload, 0, b"hello")
-        await core.storage.save(replace(await core.now(upload), length=5))
+    for _ in range(MOST_FAILED + 2):
+        await full(core)
     asked = 0
 
     async def fail(event: HookEvent) -> Reply | None:
         nonlocal asked
         asked += 1
-        raise HookFailed(is_silent=is_silent)
+        raise HookFailed
 
     hooks.pre_finish = fail  # type: ignore[method-assign]
 
     swept = await sweep(core.service)
 
-    assert asked == (MOST_SILENT if is_silent else MOST_SILENT + 2)
-    assert swept.failed == asked
+    assert asked == MOST_FAILED
+    assert swept == Swept(failed=MOST_FAILED)
+    assert swept.open == MOST_FAILED + 2
     await settled(core)
+
+
+async def test_questions_that_fail_count_at_the_end_of_a_life() -> None:
+    """Also of uploads that expire for want of an answer; those that are not asked about do, too."""
+    asked = 0
+
+    def say() -> None:
+        nonlocal asked
+        asked += 1
+        raise HookFailed
+
+    core = Core(hooks=saying(Hook.PRE_FINISH, say))
+    for _ in range(MOST_FAILED + 2):
+        await full(core)
+    core.clock.forward(LIFE)
+
+    assert await sweep(core.service) == Swept(expired=MOST_FAILED + 2)
+    assert asked == MOST_FAILED
+
+
+async def test_a_refusal_is_no_failure_of_the_sweeper(caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that says no is asked about every upload, and nobody is warned."""
+    core = Core(hooks=saying(Hook.PRE_FINISH, raising(Rejected())))
+    for _ in range(MOST_FAILED + 2):
+        await full(core)
+    caplog.set_level(logging.DEBUG)
+    swept = await sweep(core.service)
+
+    assert (swept, swept.open) == (Swept(), MOST_FAILED + 2)
+    assert [(line.getMessage(), line.levelno) for line in caplog.records] == [
+        ("finish_refused", logging.DEBUG)
+    ] * (MOST_FAILED + 2)
+
+
+async def test_what_expires_does_not_wait_for_hooks() -> None:
+    """A pass of the sweeper ends what is over before it asks about what is full."""
+    gate, asked = asyncio.Event(), asyncio.Event()
+
+    class Slow(Hooks):
+        async def pre_finish(self, event: HookEvent) -> Reply | None:
+            asked.set()
+            await gate.wait()
+            return None
+
+    core = Core(hooks=Slow())
+    await full(core)
+    await core.created(10)
+    core.clock.forward(LIFE)
+    sweeping = asyncio.create_task(sweep(core.service))
+    async with asyncio.timeout(10):
+        await asked.wait()
+    told = [type(event) for event in core.sink.events]
+    gate.set()
+
+    assert told[-1] is Expired
+    assert await sweeping == Swept(expired=1, finished=1)
+
+
+async def test_one_pass_asks_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the time for questions is over, the rest is asked about in later passes."""
+    monkeypatch.setattr(sweeper, "MOST_SECONDS", 0)
+    hooks = Noting()
+    core = Core(hooks=hooks)
+    await full(core)
+    hurried = await sweep(core.service)
+    asked = hooks.kinds().count("pre-finish")
+    monkeypatch.undo()
+    swept = await sweep(core.service)
+    await settled(core)
+
+    assert (hurried, hurried.open, asked) == (Swept(), 1, 0)
+    assert swept == Swept(finished=1)
+
+
+async def unrecorded(core: Core) -> Upload:
+    """An upload that a hook agreed to, and whose file is there, as a crash left it."""
+    upload = await full(core)
+    with core.sink.refusing(Completed), pytest.raises(StorageError):
+        await core.service.find(USER, upload.id)
+    return upload
+
+
+async def test_a_file_that_is_there_is_not_asked_about() -> None:
+    """After a crash between the file and its record the upload is complete, whatever the hook says
+    now: the main service may have heard so."""
+    answers: list[object] = [None]
+
+    def say() -> object:
+        if not answers:
+            raise Rejected
+        return answers.pop()
+
+    core = Core(hooks=saying(Hook.PRE_FINISH, say))
+    upload = await unrecorded(core)
+    found = await core.service.find(USER, upload.id)
+
+    assert found.is_file
+    assert core.storage.file(upload.place) == b"hello"
+
+
+async def test_a_file_that_is_there_is_finished_without_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the sweeper, too, at the end of its life, and when there is no time to ask."""
+    core = Core(hooks=Noting())
+    upload = await unrecorded(core)
+    core.clock.forward(LIFE)
+    monkeypatch.setattr(sweeper, "MOST_SECONDS", 0)
+    swept = await sweep(core.service)
+    await settled(core)
+
+    assert swept == Swept(finished=1)
+    assert (await core.now(upload)).is_file
 
 
 async def test_every_byte_is_told_once() -> None:
@@ -420,7 +536,7 @@ async def test_many_things_to_tell(
     """So many hooks are told at a time, so many wait; what is beyond that is dropped and logged."""
     monkeypatch.setattr(aside, "MOST", 3)
     monkeypatch.setattr(aside, "AT_ONCE", 2)
-    things = aside.Aside()
+    things = aside.Aside(grace=10)
     gate, at_work, done = asyncio.Event(), 0, 0
 
     async def work() -> None:
@@ -429,7 +545,7 @@ async def test_many_things_to_tell(
         await gate.wait()
         done += 1
 
-    begun = [things.do("post-finish", "id", work) for _ in range(5)]
+    begun = [await things.do("post-finish", "id", work) for _ in range(5)]
     await asyncio.sleep(0)
     first = at_work
     gate.set()
@@ -440,17 +556,51 @@ async def test_many_things_to_tell(
     assert [line.getMessage() for line in caplog.records] == ["hook_dropped"] * 2
 
 
-async def test_leaving_does_not_wait_for_ever(
+async def test_a_command_tells_all(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that leaves waits a moment for those who are being told; the log counts the rest."""
-    monkeypatch.setattr(aside, "GRACE", 0.01)
+    """Without a grace nothing is dropped or lost: one waits for a place, and in the end for all;
+    what a task adds itself needs no place."""
+    monkeypatch.setattr(aside, "MOST", 2)
+    monkeypatch.setattr(aside, "AT_ONCE", 2)
     things = aside.Aside()
+    gate, begun, done = asyncio.Event(), 0, 0
+
+    async def more() -> None:
+        nonlocal done
+        done += 1
+
+    async def work() -> None:
+        await gate.wait()
+        await things.do("post-terminate", "id", more)
+
+    async def all_of_them() -> None:
+        nonlocal begun
+        for _ in range(5):
+            assert await things.do("post-finish", "id", work)
+            begun += 1
+
+    beginning = asyncio.create_task(all_of_them())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    first = begun
+    gate.set()
+    async with asyncio.timeout(10):
+        await beginning
+        await things.close()
+
+    assert (first, begun, done) == (2, 5, 5)
+    assert caplog.records == []
+
+
+async def test_leaving_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that leaves waits a moment for those who are being told; the log counts the rest."""
+    things = aside.Aside(grace=0.01)
 
     async def work() -> None:
         await asyncio.Event().wait()
 
-    things.do("post-finish", "id", work)
+    await things.do("post-finish", "id", work)
     await things.close()
 
     [line] = caplog.records

@@ -24,9 +24,9 @@ from tusd_py.notify.outbox import Outbox
 from tusd_py.setting_types import Notification
 
 OTHER = replace(UPLOAD, id="11111111-2f6a-4d3e-9d3c-0a1b2c3d4e5f", owner="7\x1b[2J")
-DEAD = message_id(UPLOAD.id, Notification.CREATED)
-BEHIND = message_id(UPLOAD.id, Notification.TERMINATED)
-WAITING = message_id(OTHER.id, Notification.CREATED)
+DEAD = message_id(UPLOAD, Notification.CREATED)
+BEHIND = message_id(UPLOAD, Notification.TERMINATED)
+WAITING = message_id(OTHER, Notification.CREATED)
 Said = tuple[int, list[str]]
 Events = Callable[..., Said]
 

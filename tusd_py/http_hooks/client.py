@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from tusd_py import __version__
 from tusd_py.hooks import (
     Admission,
     HookEvent,
@@ -150,8 +151,8 @@ class HttpHooks(Hooks):
                             break
                     await asyncio.sleep(self._settings.backoff)
         except TimeoutError as error:
-            raise _failed(hook, event, why, is_silent=True) from error
-        raise _failed(hook, event, why, is_silent=False)
+            raise _failed(hook, event, why) from error
+        raise _failed(hook, event, why)
 
     async def _try(self, message_id: str, body: bytes, headers: dict[str, str]) -> "_Came":
         if self._sign is not None:
@@ -194,6 +195,7 @@ async def open_http_hooks(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"tusd_py/{__version__}"},
     ) as session:
         yield HttpHooks(settings, session, place, sign)
 
@@ -213,7 +215,7 @@ def _read(hook: Hook, event: HookEvent, came: _Came) -> Answer:
             raise BadAnswer("the answer has not the type application/json")
         return answer(came.data)
     except BadAnswer as error:
-        raise _failed(hook, event, str(error), is_silent=False) from error
+        raise _failed(hook, event, str(error)) from error
 
 
 async def _read_all(response: aiohttp.ClientResponse) -> bytes:
@@ -225,15 +227,15 @@ async def _read_all(response: aiohttp.ClientResponse) -> bytes:
     return data
 
 
-def _failed(hook: Hook, event: HookEvent, why: str, *, is_silent: bool) -> HookFailed:
+def _failed(hook: Hook, event: HookEvent, why: str) -> HookFailed:
     extra = {"hook": hook.value, "upload": event.upload.id, "why": why}
     logger.error("hook_failed", extra=extra)
-    return HookFailed(is_silent=is_silent)
+    return HookFailed()
 
 
 def _proxy(url: str) -> str | None:
     """The proxy of the environment for that address (HTTP_PROXY, HTTPS_PROXY, NO_PROXY)."""
     parts = urlsplit(url)
-    if proxy_bypass(parts.netloc):
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return getproxies().get(parts.scheme)

@@ -180,7 +180,7 @@ class Courier:
     async def _note(self, taken: Taken, outcome: Outcome) -> None:
         """Note what came of a try, and say so."""
         fields: dict[str, object] = {
-            "event": taken.id,
+            "message_id": taken.id,
             "type": f"upload.{taken.kind.value}",
             "upload": taken.upload_id,
             "owner": taken.owner,

@@ -116,7 +116,11 @@ def _damaged(path: Path) -> StorageError:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    _require_ours(connection, path)  # before anything of it is changed
+    connection.execute("BEGIN")  # one look, also while another process makes the schema
+    try:
+        _require_ours(connection, path)  # before anything of it is changed
+    finally:
+        connection.execute("ROLLBACK")
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {16 << 20}")

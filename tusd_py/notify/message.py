@@ -19,6 +19,8 @@ KINDS: dict[type[Event], Notification] = {
 }
 """The events that can be told."""
 
+_ENDS = (Notification.COMPLETED, Notification.TERMINATED, Notification.EXPIRED)
+
 _NAMESPACE = uuid.UUID("5b9c1f0e-3d0a-4a53-9a7e-6f2d1c8b7a40")
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -26,7 +28,8 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One event as it is sent; every try sends the same bytes. `at` is when it happened."""
+    """One event as it is sent; every try sends the same bytes. `at` is when it happened. It is not
+    told any more after those whose ids are in `before`."""
 
     id: str
     kind: Notification
@@ -34,14 +37,17 @@ class Message:
     owner: str
     body: bytes
     at: datetime
+    before: tuple[str, ...] = ()
 
 
-def message_id(upload_id: str, kind: Notification, *, received: int = 0) -> str:
-    """The same for the same event of an upload, also when a crash makes it happen again.
+def message_id(upload: Upload, kind: Notification, *, received: int = 0) -> str:
+    """The same for the same event of an upload, also when a crash makes it happen again. An upload
+    is another one if it has the id of an earlier one, of another user or deleted since: a hook may
+    choose ids.
 
     Of progress there are many: each has the id of its number of bytes.
     """
-    name = f"{upload_id}/{kind.value}"
+    name = f"{upload.owner}/{upload.id}/{_time(upload.created_at)}/{kind.value}"
     if kind is Notification.PROGRESS:
         name += f"/{received}"
     return str(uuid.uuid5(_NAMESPACE, name))
@@ -49,7 +55,8 @@ def message_id(upload_id: str, kind: Notification, *, received: int = 0) -> str:
 
 def message(kind: Notification, upload: Upload, *, at: datetime, location: str | None) -> Message:
     """Tell what happened to `upload` at `at`; `location` of its file, if it has one."""
-    own_id = message_id(upload.id, kind, received=upload.offset)
+    own_id = message_id(upload, kind, received=upload.offset)
+    ends = _ENDS if kind is Notification.PROGRESS else ()
     completion = upload.completion
     sha256 = None if completion is None else completion.sha256
     told = {
@@ -71,7 +78,15 @@ def message(kind: Notification, upload: Upload, *, at: datetime, location: str |
         },
     }
     body = json.dumps(told, ensure_ascii=True, separators=(",", ":")).encode()
-    return Message(id=own_id, kind=kind, upload_id=upload.id, owner=upload.owner, body=body, at=at)
+    return Message(
+        id=own_id,
+        kind=kind,
+        upload_id=upload.id,
+        owner=upload.owner,
+        body=body,
+        at=at,
+        before=tuple(message_id(upload, end) for end in ends),
+    )
 
 
 def lasting(location: str) -> str:

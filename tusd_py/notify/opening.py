@@ -15,7 +15,7 @@ from tusd_py.notify.signing import Signer
 from tusd_py.notify.webhook import Webhook
 from tusd_py.upload import Upload
 
-TO_ARRIVE = 0.1
+TO_ARRIVE = 0.05
 """Part of SHUTDOWN_TIMEOUT that deliveries have to arrive once all requests have ended."""
 
 

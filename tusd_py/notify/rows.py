@@ -71,19 +71,21 @@ def add(
     held_until: float,
     receiver: str,
 ) -> Taken | None:
-    """Put an event at the end of its upload's line, unless it is there or was delivered.
+    """Put an event at the end of its upload's line, unless it is there or was delivered, or comes
+    too late.
 
     Returns it if `holder` may deliver it now. Progress that waits is old news then.
     """
-    values = {"now": now, "upload": message.upload_id, "id": message.id}
-    if connection.execute("SELECT 1 FROM event WHERE id = :id", values).fetchone():
-        return None
+    values = {"now": now, "upload": message.upload_id, "owner": message.owner}
+    for known in (message.id, *message.before):
+        if connection.execute("SELECT 1 FROM event WHERE id = ?", (known,)).fetchone():
+            return None
     connection.execute(
-        "DELETE FROM event WHERE upload = :upload AND state = 'pending' "
+        "DELETE FROM event WHERE upload = :upload AND owner = :owner AND state = 'pending' "
         f"AND kind = '{_PROGRESS}' AND {_FREE}",
         values,
     )
-    is_first = _first(connection, message.upload_id) is None
+    is_first = _first(connection, message.owner, message.upload_id) is None
     is_held = is_first and holder is not None and _paused(connection, receiver) is None
     cursor = connection.execute(
         "INSERT INTO event (id, kind, upload, owner, body, at, due, holder, held_until) "
@@ -101,7 +103,7 @@ def add(
         ),
     )
     if is_first:
-        _line_up(connection, message.upload_id, now)
+        _line_up(connection, message.owner, message.upload_id, now)
     if not is_held:
         return None
     assert cursor.lastrowid is not None
@@ -179,7 +181,7 @@ def delivered(connection: sqlite3.Connection, taken: Taken, *, now: float, recei
             (now, taken.seq),
         )
     connection.execute("DELETE FROM pause WHERE receiver = ?", (receiver,))
-    _line_up(connection, taken.upload_id, now)
+    _line_up(connection, taken.owner, taken.upload_id, now)
 
 
 def failed(
@@ -208,7 +210,7 @@ def died(
             f"holder = NULL, held_until = 0, why = :why {mine}",
             values,
         )
-    _line_up(connection, taken.upload_id, now)
+    _line_up(connection, taken.owner, taken.upload_id, now)
 
 
 def put_off(connection: sqlite3.Connection, *, receiver: str, until: float, why: str) -> None:
@@ -298,18 +300,18 @@ def _taken(row: _Row) -> Taken:
     )
 
 
-def _first(connection: sqlite3.Connection, upload_id: str) -> int | None:
-    query = "SELECT min(seq) FROM event WHERE upload = ? AND state = 'pending'"
-    first: int | None = connection.execute(query, (upload_id,)).fetchone()[0]
+def _first(connection: sqlite3.Connection, owner: str, upload_id: str) -> int | None:
+    query = "SELECT min(seq) FROM event WHERE upload = ? AND owner = ? AND state = 'pending'"
+    first: int | None = connection.execute(query, (upload_id, owner)).fetchone()[0]
     return first
 
 
-def _line_up(connection: sqlite3.Connection, upload_id: str, now: float) -> None:
+def _line_up(connection: sqlite3.Connection, owner: str, upload_id: str, now: float) -> None:
     """Let the first of a line be due; a completion not before its record may say so."""
     connection.execute(
         "UPDATE event SET due = max(?, CASE kind WHEN ? THEN at + ? ELSE 0 END) "
         "WHERE seq = ? AND due IS NULL",
-        (now, Notification.COMPLETED.value, BEFORE_FLAG, _first(connection, upload_id)),
+        (now, Notification.COMPLETED.value, BEFORE_FLAG, _first(connection, owner, upload_id)),
     )
 
 

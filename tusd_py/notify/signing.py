@@ -7,9 +7,12 @@ from datetime import datetime
 
 class Signer:
     """`secrets` are the keys; with several, while one replaces another, each makes a signature and
-    the receiver needs to know one of them."""
+    the receiver needs to know one of them. Raises `ValueError` when there is none: what nobody
+    signed has no signature, not an empty one."""
 
     def __init__(self, secrets: tuple[bytes, ...]) -> None:
+        if not secrets:
+            raise ValueError("Give a secret to sign with.")
         self._secrets = secrets
 
     def headers(self, message_id: str, at: datetime, body: bytes) -> dict[str, str]:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tusd_py.errors import MetadataTooLarge, UploadError
+from tusd_py.checksum import sha256_of_text
+from tusd_py.errors import BadRequest, MetadataTooLarge, UploadError
 from tusd_py.names import is_segment, safe_filename
 from tusd_py.tusd import store
 from tusd_py.tusd.store import TusdUpload, Unusable
@@ -49,6 +50,7 @@ class Rules:
             content_type=upload.metadata.get("filetype") or None,
             metadata=header or None,
             concat=self._concat(upload),
+            sha256=_claimed(upload.metadata),
         )
 
     def _concat(self, upload: TusdUpload) -> Partial | Final | None:
@@ -115,6 +117,15 @@ def survey(folder: Path, without: Collection[Path], rules: Rules) -> Survey:
     seen.rivals = {place: [each for _, each in sorted(ids)] for place, ids in rivals.items()}
     seen.strays -= data
     return seen
+
+
+def _claimed(metadata: Mapping[str, str]) -> bytes | None:
+    """The SHA-256 of the whole file, if its client said it. tusd took whatever stood there, so what
+    is none claims nothing."""
+    try:
+        return sha256_of_text(metadata.get("sha256", ""))
+    except BadRequest:
+        return None
 
 
 def place_of(new: NewUpload) -> str | None:

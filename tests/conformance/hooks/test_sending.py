@@ -10,6 +10,7 @@ from tests.conformance.hooks.conftest import MakeSteered
 from tests.conformance.hooks.faces import CONTENT, tus_post
 from tests.conformance.tus.client import metadata
 from tests.hook_server import HookServer, Said, said
+from tusd_py import __version__
 
 pytestmark = pytest.mark.parametrize("make_store", ["local"], indirect=True)
 KEYS = (b"first key of 24 bytes ok", b"second key of 25 bytes ok")
@@ -30,6 +31,14 @@ async def test_questions_are_signed(make_steered: MakeSteered, hooks: HookServer
     ]
     assert call.headers["webhook-signature"].split(" ") == expected
     assert abs(int(call.headers["webhook-timestamp"]) - time.time()) < 60
+
+
+async def test_questions_say_who_asks(make_steered: MakeSteered, hooks: HookServer) -> None:
+    """A hook can see that this server asks, and in which version."""
+    await tus_post(await make_steered())
+
+    [call] = await hooks.called("pre-create")
+    assert call.headers["User-Agent"] == f"tusd_py/{__version__}"
 
 
 async def test_without_a_secret_nothing_is_signed(

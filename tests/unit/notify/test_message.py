@@ -100,8 +100,8 @@ def test_any_name_is_valid_json(name: str) -> None:
 def test_ids_are_the_same_again() -> None:
     """The same event of an upload has the same id whenever it is told; all others have another."""
     other = fresh(DONE)
-    ids = [message_id(each.id, kind) for each in (DONE, other) for kind in Notification]
-    progress = [message_id(DONE.id, Notification.PROGRESS, received=n) for n in (1, 2)]
+    ids = [message_id(each, kind) for each in (DONE, other) for kind in Notification]
+    progress = [message_id(DONE, Notification.PROGRESS, received=n) for n in (1, 2)]
 
     assert message(Notification.COMPLETED, DONE, at=NOW, location="/x").id == ids[2]
     assert (

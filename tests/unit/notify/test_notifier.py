@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,11 +18,13 @@ from tests.uploads import UPLOAD, completed, fresh
 from tusd_py.errors import NoSpace, StorageError
 from tusd_py.events import Completed, Created, Event, Notice, Received, Recorded, Terminated
 from tusd_py.notify import courier as couriers
+from tusd_py.notify import notifier as notifiers
 from tusd_py.notify.courier import Courier
 from tusd_py.notify.file import NAME, connect, translated
-from tusd_py.notify.message import message_id
+from tusd_py.notify.message import Message, message_id
 from tusd_py.notify.notifier import Manner, Notifier
 from tusd_py.notify.outbox import Outbox
+from tusd_py.notify.rows import Taken
 from tusd_py.notify.signing import Signer
 from tusd_py.notify.webhook import Webhook
 from tusd_py.setting_types import Notification, webhook_secrets
@@ -250,7 +252,7 @@ async def test_each_progress_has_an_id(make: MakeNotifier, receiver: Receiver) -
 
     assert await settled(receiver, 0.1) == 3
     assert {each.id for each in told} == {
-        message_id(each.id, Notification.PROGRESS, received=3) for each in uploads
+        message_id(each, Notification.PROGRESS, received=3) for each in uploads
     }
 
 
@@ -272,3 +274,69 @@ async def test_the_depth_is_told(make: MakeNotifier, receiver: Receiver) -> None
 
     assert depths[-1] == (0, 0.0, 1)
     assert json.loads(receiver.told[0].body)["type"] == "upload.created"
+
+
+async def test_the_same_id_of_another_user(make: MakeNotifier, receiver: Receiver) -> None:
+    """A hook may choose ids: the uploads of two users, or one that was there before, are others."""
+    notifier = await make()
+    again = replace(DONE, created_at=DONE.created_at + timedelta(seconds=1))
+    for each in (DONE, replace(DONE, owner="43"), again):
+        await notifier.emit(Completed(each))
+        await notifier.emit(Recorded(each))
+    told = await receiver.until(3)
+
+    assert sorted(str(each.data["user_id"]) for each in told) == ["42", "42", "43"]
+    assert len({each.id for each in told}) == 3
+
+
+async def test_no_progress_after_the_end(make: MakeNotifier, receiver: Receiver) -> None:
+    """Progress that is told too late, as by another process, is not told any more."""
+    first, second = await make(), await make()
+    await first.emit(Completed(DONE))
+    await first.emit(Recorded(DONE))
+    await receiver.until(1)
+    await second.emit(Received(replace(UPLOAD, length=20, offset=3), 3))
+    await second.close()
+
+    assert await settled(receiver, 0.3) == 1
+
+
+async def test_an_end_is_refused_to_nobody(
+    make: MakeNotifier, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has happened is told when the outbox has room for it again; until then nobody is kept
+    from deleting, which makes room."""
+    monkeypatch.setattr(notifiers, "AGAIN", 0.05)
+    notifier = await make()
+    add = Outbox.add
+    refused: list[str] = []
+
+    async def full(self: Outbox, message: Message, *, holds: bool) -> Taken | None:
+        if len(refused) < 3:
+            refused.append(message.id)
+            raise NoSpace
+        return await add(self, message, holds=holds)
+
+    monkeypatch.setattr(Outbox, "add", full)
+    await notifier.emit(Terminated(DONE))
+    told = await receiver.until(1)
+
+    assert refused == [message_id(DONE, Notification.TERMINATED)] * 3
+    assert [each.payload["type"] for each in told] == ["upload.terminated"]
+
+
+async def test_an_end_that_is_lost_is_logged(
+    make: MakeNotifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the server leaves before there is room the log says of which upload nobody heard."""
+
+    async def full(_self: Outbox, _message: Message, *, holds: bool) -> Taken | None:
+        raise NoSpace
+
+    monkeypatch.setattr(Outbox, "add", full)
+    notifier = await make()
+    await notifier.emit(Terminated(DONE))
+    await notifier.close()
+
+    lost = [each for each in caplog.records if each.message == "notification_lost"]
+    assert [vars(each)["upload"] for each in lost] == [DONE.id]

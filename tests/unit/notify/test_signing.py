@@ -25,6 +25,12 @@ def test_the_published_example() -> None:
     }
 
 
+def test_nothing_is_signed_without_a_secret() -> None:
+    """A signer without a secret cannot be made: it would send empty signatures."""
+    with pytest.raises(ValueError, match="secret"):
+        Signer(())
+
+
 @pytest.mark.parametrize("known", [SECRET, OTHER], ids=["new", "old"])
 def test_while_a_secret_is_replaced_both_verify(known: str) -> None:
     """With two secrets a receiver needs to know one of them, whichever it is."""

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import uuid
+from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +19,10 @@ from tusd_py.setting_types import SettingError
 from tusd_py.tusd.importer import Fate, Order, import_tusd
 from tusd_py.tusd.store import new_id
 from tusd_py.tusd.survey import Rules
-from tusd_py.upload import Final, NewUpload, Upload
+from tusd_py.upload import Claim, Final, NewUpload, Upload
 
 CONTENT = b"0123456789"
+SHA256 = hashlib.sha256(CONTENT).digest()
 FILED = {**NAMES, "main_service_file_id": "7"}
 
 
@@ -87,6 +89,56 @@ async def test_without_metadata(scene: Scene) -> None:
 
     assert upload.metadata is None
     assert scene.content(f"7/{upload.id}/{upload.id}") == CONTENT
+
+
+@pytest.mark.parametrize(
+    "said",
+    [SHA256.hex(), SHA256.hex().upper(), b64encode(SHA256).decode()],
+    ids=["hex", "upper", "base64"],
+)
+async def test_a_file_is_held_to_the_digest_its_client_claimed(scene: Scene, said: str) -> None:
+    """A valid `sha256` in the metadata is the claim of the upload, as if it was created here."""
+    open_id = scene.tusd.upload(CONTENT[:4], length=10, metadata={**NAMES, "sha256": said})
+    done_id = scene.tusd.upload(CONTENT, metadata={**NAMES, "sha256": said})
+
+    await scene.run()
+    done = await scene.upload(done_id)
+
+    assert (await scene.upload(open_id)).claim == Claim(sha256=SHA256)
+    assert done.completion is not None
+    assert done.completion.sha256 == SHA256
+
+
+@pytest.mark.parametrize(
+    "said", ["", "junk", "0" * 63, "0" * 65, "é" * 64, "=" * 44, "0" * 32, "٣" * 64], ids=ascii
+)
+async def test_what_is_no_digest_claims_nothing(scene: Scene, said: str) -> None:
+    """tusd let a client write anything as `sha256`."""
+    tusd_id = scene.tusd.upload(CONTENT, metadata={**NAMES, "sha256": said})
+
+    fates = await scene.run()
+
+    assert fates == {Fate.FINISHED: 1}
+    assert (await scene.upload(tusd_id)).claim is None
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["copy", "move"])
+async def test_a_file_with_another_digest(scene: Scene, moves: bool) -> None:
+    """A file that is not the one its client claimed is said to be so, in every run; it becomes no
+    file and stays at tusd, and the others are taken over."""
+    wrong = scene.tusd.upload(b"other", metadata={**FILED, "sha256": SHA256.hex()}, age=9)
+    right = scene.tusd.upload(CONTENT, metadata={**NAMES, "sha256": SHA256.hex()})
+
+    first = await scene.run(moves=moves)
+    again = await scene.run(moves=moves)
+
+    assert first == {Fate.FAILED: 1, Fate.FINISHED: 1}
+    assert again == ({Fate.FAILED: 1} if moves else {Fate.FAILED: 1, Fate.KNOWN: 1})
+    for line in (line for line in scene.said if wrong in line):
+        assert re.match(f"failed +{wrong}: .*sha256 that was claimed", line)
+    assert scene.content("42/7/audio.mp3") is None
+    assert (scene.tusd.root / wrong).read_bytes() == b"other"
+    assert (await scene.upload(right)).is_file
 
 
 async def test_the_length_may_come_later(scene: Scene) -> None:
