@@ -62,6 +62,7 @@ async def test_two_workers_ask_once(
         HOOKS_HTTP_URL=hooks.url,
         HOOKS_ENABLED_EVENTS="pre-create,pre-finish,post-finish",
         HOOKS_HTTP_BACKOFF="0.5s",
+        SHUTDOWN_TIMEOUT="100s",  # of which hooks have four
     )
     tus = Tus(http=http, address=process.address)
     hooks.answers["post-finish"] = [*[Said(status=500)] * 12, Said()]
