@@ -3,9 +3,10 @@
 import time
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from tusd_py.interfaces import Block, ChunkWriter, Storage, Writer
-from tusd_py.upload import Chunk, Upload
+from tusd_py.upload import Upload
 from tusd_py.watching import AppendWatch, Tracer
 
 
@@ -55,19 +56,54 @@ class WatchedStorage:
         return None if self._tracer is None else self._tracer.step(name, upload.id)
 
 
-class _Timed:
+W = TypeVar("W", Writer, ChunkWriter)
+
+
+class _Timed(Generic[W]):
     """From the first byte that may come to the last one stored. Nothing came: nothing to tell."""
 
-    def __init__(self, watch: AppendWatch, step: AbstractContextManager[None] | None) -> None:
+    _opened: AbstractAsyncContextManager[W]
+    _writer: W
+
+    def __init__(
+        self,
+        opened: AbstractAsyncContextManager[W],
+        watch: AppendWatch,
+        step: AbstractContextManager[None] | None,
+    ) -> None:
+        self._opened = opened
         self._watch = watch
         self._step = step
         self._since = 0.0
         self._size = 0
 
-    def _begin(self) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return await self._opened.__aexit__(kind, error, trace)
+        finally:
+            self._end(kind, error, trace)
+
+    async def write(self, block: Block) -> int:
+        """See `Writer.write` and `ChunkWriter.write`."""
+        size = await self._writer.write(block)
+        self._size += size
+        return size
+
+    async def _begin(self) -> W:
         if self._step is not None:
             self._step.__enter__()
         self._since = time.perf_counter()
+        try:
+            self._writer = await self._opened.__aenter__()
+        except BaseException as error:
+            self._end(type(error), error, error.__traceback__)
+            raise
+        return self._writer
 
     def _end(
         self,
@@ -81,86 +117,20 @@ class _Timed:
             self._step.__exit__(kind, error, trace)
 
 
-class _Append(_Timed):
+class _Append(_Timed[Writer]):
     """See `Writer`, opened and closed."""
 
-    def __init__(
-        self,
-        opened: AbstractAsyncContextManager[Writer],
-        watch: AppendWatch,
-        step: AbstractContextManager[None] | None,
-    ) -> None:
-        super().__init__(watch, step)
-        self._opened = opened
-
     async def __aenter__(self) -> Writer:
-        self._begin()
-        try:
-            self._writer = writer = await self._opened.__aenter__()
-        except BaseException as error:
-            self._end(type(error), error, error.__traceback__)
-            raise
+        writer = await self._begin()
         self.absorb = writer.absorb
         self.commit = writer.commit
         self.checkpoint = writer.checkpoint
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        try:
-            return await self._opened.__aexit__(kind, error, trace)
-        finally:
-            self._end(kind, error, trace)
 
-    async def write(self, block: Block) -> int:
-        """See `Writer.write`."""
-        size = await self._writer.write(block)
-        self._size += size
-        return size
-
-
-class _Staging(_Timed):
+class _Staging(_Timed[ChunkWriter]):
     """See `ChunkWriter`, opened and closed."""
 
-    def __init__(
-        self,
-        opened: AbstractAsyncContextManager[ChunkWriter],
-        watch: AppendWatch,
-        step: AbstractContextManager[None] | None,
-    ) -> None:
-        super().__init__(watch, step)
-        self._opened = opened
-
     async def __aenter__(self) -> ChunkWriter:
-        self._begin()
-        try:
-            self._writer = await self._opened.__aenter__()
-        except BaseException as error:
-            self._end(type(error), error, error.__traceback__)
-            raise
+        self.commit = (await self._begin()).commit
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        try:
-            return await self._opened.__aexit__(kind, error, trace)
-        finally:
-            self._end(kind, error, trace)
-
-    async def write(self, block: Block) -> int:
-        """See `ChunkWriter.write`."""
-        size = await self._writer.write(block)
-        self._size += size
-        return size
-
-    async def commit(self, chunk: Chunk) -> None:
-        """See `ChunkWriter.commit`."""
-        await self._writer.commit(chunk)

@@ -439,3 +439,25 @@ async def test_it_is_opened_by_many_at_once(make: Callable[..., asyncio.Future[O
     await asyncio.gather(*(box.add(event(fresh()), holds=False) for box in boxes))
 
     assert (await boxes[0].depth()).pending == 8
+
+
+async def test_the_same_id_of_another_user_is_another_line(outbox: Outbox) -> None:
+    """A hook may give two users the same id: neither waits for the other, nor loses progress."""
+    theirs = replace(UPLOAD, owner="43")
+    messages = [
+        event(received=3, kind=Notification.PROGRESS),
+        event(theirs, received=3, kind=Notification.PROGRESS),
+        event(theirs, kind=Notification.COMPLETED),
+    ]
+    await added(outbox, *messages)
+    taken = await outbox.take(10)
+
+    assert set(ids(taken)) == {messages[0].id, messages[2].id}
+
+
+async def test_a_line_is_of_one_user(outbox: Outbox) -> None:
+    """An event that waits for another user's of the same id would wait for nothing."""
+    theirs = event(replace(UPLOAD, owner="43"))
+    await added(outbox, event(), theirs)
+
+    assert len(await outbox.take(10)) == 2
