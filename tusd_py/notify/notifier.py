@@ -21,8 +21,8 @@ from tusd_py.upload import Upload
 LATE = 10_000
 """Events of what has happened already that wait at most for an outbox which takes them again."""
 
-AGAIN = 1.0
-"""Seconds between two tries to put such an event into the outbox."""
+AGAIN, AGAIN_MOST = 1.0, 60.0
+"""Seconds between two tries to put such an event into the outbox: at first, at most."""
 
 REMEMBERED = 10_000
 """Uploads of which it is known when their last progress was told."""
@@ -141,10 +141,12 @@ class Notifier:
             task.add_done_callback(self._late.discard)
 
     async def _add_later(self, told: Message, upload: Upload) -> None:
+        pause = AGAIN
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(AGAIN):
+                async with asyncio.timeout(pause):
                     await self._is_closing.wait()
+            pause = min(2 * pause, AGAIN_MOST)
             try:
                 await self._add(told, upload)
             except UploadError as error:
