@@ -17,6 +17,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.faulty_os import without_aio
+
 CALLS = ("open", "pwrite", "copy_file_range", "ftruncate", "fsync", "rename")
 """What may fail."""
 
@@ -89,6 +91,7 @@ class BreakingOs(ModuleType):
 
 def breaking_os(monkeypatch: pytest.MonkeyPatch) -> BreakingOs:
     """Put the local storage on such a disk."""
+    without_aio(monkeypatch)
     breaking = BreakingOs()
     for name, module in list(sys.modules.items()):
         is_stored_by = name.startswith(("tusd_py.storage.", "tusd_py.block"))

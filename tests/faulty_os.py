@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from tests.fakes import Fault
+from tusd_py.storage.aio import Aio
 
 
 class FaultyOs(ModuleType):
@@ -72,8 +73,14 @@ class FaultyOs(ModuleType):
         return os.open(path, flags, mode)
 
 
+def without_aio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that syncs nothing by itself: then it is asked for with fsync(2)."""
+    monkeypatch.setattr(Aio, "begin", lambda _self, _fds, _done: 0)
+
+
 def faulty_os(monkeypatch: pytest.MonkeyPatch) -> FaultyOs:
     """Put the local storage on such a disk."""
+    without_aio(monkeypatch)
     faulty = FaultyOs()
     for name, module in list(sys.modules.items()):
         is_stored_by = name.startswith(("tusd_py.storage.", "tusd_py.block"))

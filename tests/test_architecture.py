@@ -75,6 +75,7 @@ FACTORIES = {"tusd_py.storage", "tusd_py.locks", "tusd_py.notify.opening"}
 HOME = {
     "aiobotocore": {"storage"},
     "botocore": {"storage"},
+    "caio": {"storage"},
     "types_aiobotocore_s3": {"storage"},
     "aiohttp": {"web", "app", "server", "storage", "notify", "http_hooks"},
     "multidict": {"web"},

@@ -19,11 +19,16 @@ def sync(fd: int) -> None:
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Put the names in a folder on the medium. Raises `NotSynced`."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = open_folder(folder)
     try:
         sync(fd)
     finally:
         os.close(fd)
+
+
+def open_folder(folder: str | os.PathLike[str]) -> int:
+    """A descriptor with which the names in a folder can be put on the medium."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def begin(fd: int) -> None:

@@ -35,6 +35,11 @@ def step(steps: Steps[T], refused: OSError | None) -> Sequence[Target] | Returne
         return Returned(end.value)
 
 
+def synced(target: Target) -> Steps[None]:
+    """The only step: put a target on the medium. Raises `NotSynced`."""
+    yield [target]
+
+
 def sync(targets: Iterable[Target]) -> dict[Target, OSError]:
     """Put targets on the medium; tells which of them it refused.
 

@@ -1,22 +1,23 @@
-"""Puts on the medium what many uploads ask for: together, as far as they ask while it is at work
-for others.
+"""Work in steps of many uploads that wait for the medium together.
 
-A file system with a journal writes that once for all of them. And where each waits for the medium
-in a thread of its own, these contend for the interpreter whenever one goes on: twice the time.
+A file system with a journal writes that once for all of them. So what asks for the medium while it
+is at work for others goes there next, at once; and what it took together goes on together.
 """
 
 import asyncio
 import functools
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextvars import copy_context
 from statistics import median
+from typing import Any
 
+from tusd_py.storage.aio import MOST, Aio
+from tusd_py.storage.fsync import open_folder
 from tusd_py.storage.pool import Answer, Pool
-from tusd_py.storage.steps import Target, sync
-
-AT_ONCE = 2
-"""While one bundle waits for the medium, the next one is on its way."""
+from tusd_py.storage.steps import Returned, Steps, T, Target, step, sync
 
 QUICK = 0.0002
 """Seconds up to which nobody gains by waiting together, as in memory (tmpfs)."""
@@ -24,60 +25,176 @@ QUICK = 0.0002
 RECENT = 9
 """So many of the last times tell how long it takes."""
 
+SHARED = 4
+"""So many make a step in one call; with the others another thread may go on, should each of them
+have to wait for the disk."""
+
 
 class Syncing:
-    """For one event loop at a time. `is_quick`: it takes no time worth mentioning. In its `pool`
-    also those wait who are alone."""
+    """For one event loop at a time. `is_quick`: the medium takes no time worth mentioning. Steps
+    are made in the threads of `pool`; that of `waiting` may wait for the medium."""
 
-    def __init__(self) -> None:
-        self.pool = Pool(AT_ONCE, "disk-sync", width=AT_ONCE)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: list[tuple[Sequence[Target], Answer[OSError | None]]] = []
-        self._busy = 0
-        self._is_due = False
-        self._recent: deque[float] = deque([0.0], maxlen=RECENT)
+    def __init__(self, pool: Pool) -> None:
+        self.waiting = Pool(1, "disk-sync")
         self.is_quick = True
+        self._pool = pool
+        self._aio = Aio()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready: list[_Work] = []
+        self._asking: deque[_Work] = deque()
+        self._bundle = _Bundle()
+        self._is_busy = False
+        self._recent: deque[float] = deque([0.0], maxlen=RECENT)
 
     def now(self, targets: Sequence[Target]) -> dict[Target, OSError]:
         """Put targets on the medium, in this thread; tells which of them it refused."""
         began = time.perf_counter()
         refused = sync(targets)
-        self._recent.append((time.perf_counter() - began) / len(targets))
-        self.is_quick = median(list(self._recent)) < QUICK
+        self._note(time.perf_counter() - began, len(targets))
         return refused
 
-    def ask(self, targets: Sequence[Target]) -> Answer[OSError | None]:
-        """Put targets on the medium; the answer is what it refused, if anything."""
+    def ask(self, steps: Steps[T]) -> Answer[T]:
+        """Make all steps, together with those that others ask for. The answer is what they return,
+        or raise."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._asked, self._busy, self._is_due = loop, [], 0, False
-        answer: Answer[OSError | None] = Answer(loop=loop)
-        self._asked.append((targets, answer))
-        if not self._is_due and self._busy < AT_ONCE:
-            self._is_due = True
-            loop.call_soon(self._begin)  # others ask in the same round
+            self._loop, self._ready, self._asking, self._is_busy = loop, [], deque(), False
+        answer: Answer[T] = Answer(loop=loop)
+        self._go_on([_Work(steps, answer)])
         return answer
 
-    def _begin(self) -> None:
-        self._is_due = False
-        self._busy += 1
-        asked, self._asked = self._asked, []
-        together = [target for targets, _ in asked for target in targets]
-        done = self.pool.ask(functools.partial(self.now, together))
-        done.add_done_callback(lambda _: self._answer(asked, done))
+    def _go_on(self, works: "Sequence[_Work]") -> None:
+        """Let them make a step, with all others of this round of the loop."""
+        if not self._ready:
+            assert self._loop is not None
+            self._loop.call_soon(self._make_steps)
+        self._ready += works
 
-    def _answer(
-        self,
-        asked: list[tuple[Sequence[Target], Answer[OSError | None]]],
-        done: Answer[dict[Target, OSError]],
-    ) -> None:
-        error = done.exception()
-        for targets, answer in asked:
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                refused = done.result()
-                answer.set_result(next((refused[t] for t in targets if t in refused), None))
-        self._busy -= 1
-        if self._asked and not self._is_due:
+    def _make_steps(self) -> None:
+        ready, self._ready = self._ready, []
+        for first in range(0, len(ready), SHARED):
+            works = ready[first : first + SHARED]
+            made = self._pool.ask(functools.partial(_make_steps, works))
+            made.add_done_callback(functools.partial(self._made, works))
+
+    def _made(self, works: "Sequence[_Work]", _made: Answer[None]) -> None:
+        self._asking += [work for work in works if not work.has_answered()]
+        if self._asking and not self._is_busy:
+            self._is_busy = True
+            asyncio.get_running_loop().call_soon(self._begin)  # others ask in the same round
+
+    def _begin(self) -> None:
+        """Put on the medium what was asked for until now."""
+        self._bundle = bundle = _Bundle()
+        while self._asking and len(bundle.fds) < MOST // 2:
+            bundle.add(self._asking.popleft())
+        fds = list(bundle.fds.values())
+        bundle.left = len(fds)
+        taken = self._aio.begin(fds, self._took)
+        if rest := fds[taken:]:
+            done = self.waiting.ask(functools.partial(sync, rest))
+            done.add_done_callback(functools.partial(self._took_rest, rest))
+
+    def _took_rest(self, fds: Sequence[int], done: Answer[dict[Target, OSError]]) -> None:
+        refused = done.result()
+        for fd in fds:
+            self._took(fd, refused.get(fd))
+
+    def _took(self, fd: int, refused: OSError | None) -> None:
+        bundle = self._bundle
+        bundle.left -= 1
+        if refused is not None:
+            bundle.refused[fd] = refused
+        if bundle.left:
+            return
+        self._note(time.perf_counter() - bundle.began, len(bundle.fds))
+        self._go_on(bundle.told())
+        self._is_busy = bool(self._asking)
+        if self._is_busy:
             self._begin()
+
+    def _note(self, seconds: float, many: int) -> None:
+        self._recent.append(seconds / many)
+        self.is_quick = median(list(self._recent)) < QUICK
+
+
+class _Work:
+    """Steps on their way. What a step waits for is open: `targets` has the descriptors."""
+
+    def __init__(self, steps: Steps[Any], answer: Answer[Any]) -> None:
+        self.targets: dict[Target, int] = {}
+        self.refused: OSError | None = None
+        self._steps = steps
+        self._answer = answer
+        self._context = copy_context()  # log lines name the request
+        self._returned: Returned[Any] | None = None
+        self._raised: BaseException | None = None
+
+    def make_step(self) -> None:
+        """Go on until something has to come onto the medium, or to the end."""
+        try:
+            while self._returned is None:
+                self._close_folders()
+                made = self._context.run(step, self._steps, self.refused)
+                if isinstance(made, Returned):
+                    self._returned = made
+                elif (refused := self._open(made)) is None:
+                    return
+                else:
+                    self.refused = refused
+        except BaseException as error:
+            self._raised = error
+
+    def has_answered(self) -> bool:
+        """Answer, if all steps were made."""
+        if self._raised is not None:
+            self._answer.set_exception(self._raised)
+        elif self._returned is not None:
+            self._answer.set_result(self._returned.value)
+        else:
+            return False
+        return True
+
+    def _open(self, targets: Sequence[Target]) -> OSError | None:
+        """Open the folders among the targets; tells why that cannot be done."""
+        try:
+            for target in targets:
+                self.targets[target] = target if isinstance(target, int) else open_folder(target)
+        except OSError as error:
+            return error
+        return None
+
+    def _close_folders(self) -> None:
+        targets, self.targets = self.targets, {}
+        for target, fd in targets.items():
+            if isinstance(target, str):
+                os.close(fd)
+
+
+class _Bundle:
+    """What is put on the medium at once: `fds` has each target once, `left` tells how many are not
+    there yet."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.fds: dict[Target, int] = {}
+        self.left = 0
+        self.refused: dict[int, OSError] = {}
+        self._works: list[_Work] = []
+
+    def add(self, work: _Work) -> None:
+        """Take the targets of a work in."""
+        self._works.append(work)
+        self.fds = work.targets | self.fds
+
+    def told(self) -> list[_Work]:
+        """The works, each told what was refused of its targets."""
+        for work in self._works:
+            refusals = (self.refused.get(self.fds[target]) for target in work.targets)
+            work.refused = next((each for each in refusals if each is not None), None)
+        return self._works
+
+
+def _make_steps(works: Sequence[_Work]) -> None:
+    for work in works:
+        work.make_step()

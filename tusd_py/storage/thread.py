@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from tusd_py.errors import UploadError, UploadNotFound, from_os
 from tusd_py.storage.pool import Answer, Pool
-from tusd_py.storage.steps import Returned, Steps, at_once, step
+from tusd_py.storage.steps import Steps, at_once, synced
 from tusd_py.storage.syncing import Syncing
 
 P = ParamSpec("P")
@@ -38,7 +38,7 @@ class Threads:
         self._bulk = Pool(SHORT, "disk-bulk", width=BULK)
         self._long = Pool(LONG, "disk-long", width=LONG)
         self._scan = Pool(SCAN, "disk-scan", width=SCAN)
-        self._syncing = Syncing()
+        self._syncing = Syncing(self._short)
         self._in_steps = 0
         self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -58,29 +58,18 @@ class Threads:
         """As `run`, for work that has to wait for the medium in between: together with others, if
         there are any."""
         self._in_steps += 1
-        watch = _Watch()
         try:
-            if self._syncing.is_quick or self._in_steps == 1:
-                pool = self._short if self._syncing.is_quick else self._syncing.pool
-                all_steps = functools.partial(at_once, steps, sync=self._syncing.now)
-                return await watch.over(pool.ask(all_steps))
-            made = await watch.over(self._short.ask(functools.partial(step, steps, None)))
-            while not isinstance(made, Returned):
-                refused = await watch.over(self._syncing.ask(made))
-                again = functools.partial(step, steps, refused)
-                made = await watch.over(self._short.ask(again))
-        except OSError as error:
-            raise _in_our_words(error) from error
-        else:
-            return made.value
+            if self._in_steps > 1 and not self._syncing.is_quick:
+                return await _ended(self._syncing.ask(steps))
+            pool = self._short if self._syncing.is_quick else self._syncing.waiting
+            all_steps = functools.partial(at_once, steps, sync=self._syncing.now)
+            return await _ended(pool.ask(all_steps))
         finally:
             self._in_steps -= 1
-            watch.end()
 
     async def sync(self, fd: int) -> None:
         """Put a small file on the medium, together with what others ask for."""
-        if (refused := await self._syncing.ask([fd])) is not None:
-            raise from_os(refused) from refused
+        await self.run_steps(synced(fd))
 
     async def run_long(
         self, owner: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -106,26 +95,6 @@ async def _ended(answer: Answer[T]) -> T:
         return await answer
     except OSError as error:
         raise _in_our_words(error) from error
-
-
-class _Watch:
-    """Sees to it that a task which is cancelled meanwhile goes on until all its calls ended."""
-
-    def __init__(self) -> None:
-        self._is_cancelled = False
-
-    async def over(self, answer: Answer[T]) -> T:
-        """What was answered."""
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            self._is_cancelled = True
-            return answer.result()
-
-    def end(self) -> None:
-        """Be cancelled now."""
-        if self._is_cancelled:
-            raise asyncio.CancelledError
 
 
 def _in_our_words(error: OSError) -> UploadError:

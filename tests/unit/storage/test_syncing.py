@@ -11,8 +11,12 @@ import pytest
 
 from tests.faulty_os import FaultyOs, faulty_os
 from tusd_py.errors import StorageError, UploadNotFound
-from tusd_py.storage.steps import Steps
-from tusd_py.storage.syncing import AT_ONCE, RECENT, Syncing
+from tusd_py.request import UPLOAD
+from tusd_py.storage.aio import MOST
+from tusd_py.storage.fsync import NotSynced
+from tusd_py.storage.pool import Pool
+from tusd_py.storage.steps import Steps, synced
+from tusd_py.storage.syncing import RECENT, Syncing
 from tusd_py.storage.thread import Threads
 
 
@@ -37,49 +41,98 @@ def slowly(faulty: FaultyOs, monkeypatch: pytest.MonkeyPatch) -> Callable[[int],
 
 async def known_to_be_slow(threads: Threads, folder: Path) -> None:
     for _ in range(RECENT):
-        await threads.run_steps(synced(folder))
+        await threads.run_steps(synced(str(folder)))
 
 
-def synced(folder: Path) -> Steps[str]:
+def named(folder: Path) -> Steps[str]:
     yield [str(folder)]
     return "done"
 
 
 async def test_those_who_ask_meanwhile_share_a_call(tmp_path: Path, faulty: FaultyOs) -> None:
     """While the medium is at work others gather: one sync of their folder is for all of them."""
+    loop, is_at_work = asyncio.get_running_loop(), asyncio.Event()
     may_end = threading.Event()
     take = faulty.fsync
 
     def sync(fd: int) -> None:
+        loop.call_soon_threadsafe(is_at_work.set)
         assert may_end.wait(10)
         take(fd)
 
     faulty.fsync = sync
-    syncing = Syncing()
-    first = []
-    for _ in range(AT_ONCE):
-        first.append(syncing.ask([str(tmp_path)]))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    later = [syncing.ask([str(tmp_path)]) for _ in range(10)]
+    syncing = Syncing(Pool(2, "test"))
+    first = syncing.ask(named(tmp_path))
+    await is_at_work.wait()
+    later = [syncing.ask(named(tmp_path)) for _ in range(10)]
     may_end.set()
-    refused = await asyncio.gather(*first, *later)
+    done = await asyncio.gather(first, *later)
 
-    assert refused == [None] * (AT_ONCE + 10)
-    assert len(faulty.calls) == AT_ONCE + 1
+    assert done == ["done"] * 11
+    assert len(faulty.calls) == 2
 
 
 async def test_a_refusal_is_told_to_those_whose_it_is(tmp_path: Path, faulty: FaultyOs) -> None:
     """The others of the same bundle hear of none."""
     (tmp_path / "bad").mkdir()
     faulty.refuses = lambda name: name == "bad"
-    syncing = Syncing()
+    syncing = Syncing(Pool(2, "test"))
+
+    def both() -> Steps[None]:
+        yield [str(tmp_path), str(tmp_path / "bad")]
+
     good, bad = await asyncio.gather(
-        syncing.ask([str(tmp_path)]), syncing.ask([str(tmp_path), str(tmp_path / "bad")])
+        syncing.ask(named(tmp_path)), syncing.ask(both()), return_exceptions=True
     )
 
-    assert good is None
-    assert isinstance(bad, OSError)
+    assert good == "done"
+    assert isinstance(bad, NotSynced)
+
+
+async def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    """As where nobody waits together; the steps may go on from there."""
+    syncing = Syncing(Pool(2, "test"))
+
+    def work() -> Steps[str]:
+        try:
+            yield [str(tmp_path), str(tmp_path / "gone")]
+        except FileNotFoundError:
+            yield [str(tmp_path)]
+        return "mended"
+
+    before = os.listdir("/proc/self/fd")
+    made = await asyncio.gather(*[syncing.ask(work()) for _ in range(9)])
+
+    assert made == ["mended"] * 9
+    assert len(os.listdir("/proc/self/fd")) <= len(before) + 1
+
+
+async def test_more_than_the_kernel_takes_at_once(tmp_path: Path) -> None:
+    """All come onto the medium, in several bundles."""
+    syncing = Syncing(Pool(2, "test"))
+    folders = [tmp_path / str(n) for n in range(MOST + 50)]
+    for folder in folders:
+        folder.mkdir()
+    made = await asyncio.gather(*[syncing.ask(named(folder)) for folder in folders])
+
+    assert made == ["done"] * len(folders)
+
+
+async def test_log_lines_of_steps_name_their_request(tmp_path: Path) -> None:
+    """However many make a step in one call."""
+    syncing = Syncing(Pool(2, "test"))
+
+    def work() -> Steps[str | None]:
+        yield [str(tmp_path)]
+        return UPLOAD.get()
+
+    async def of(upload_id: str) -> str | None:
+        UPLOAD.set(upload_id)
+        return await syncing.ask(work())
+
+    ids = [str(n) for n in range(10)]
+
+    assert await asyncio.gather(*[of(each) for each in ids]) == ids
 
 
 async def test_steps_of_many_wait_together(
@@ -89,7 +142,7 @@ async def test_steps_of_many_wait_together(
     threads = Threads()
     await known_to_be_slow(threads, tmp_path)
     faulty.calls.clear()
-    done = await asyncio.gather(*[threads.run_steps(synced(tmp_path)) for _ in range(16)])
+    done = await asyncio.gather(*[threads.run_steps(named(tmp_path)) for _ in range(16)])
 
     assert done == ["done"] * 16
     assert len(faulty.calls) < 8
@@ -101,7 +154,7 @@ async def test_where_the_medium_is_quick_nobody_waits_for_others(
     """In memory each goes on at once, in one call."""
     threads = Threads()
     faulty.fsync = lambda fd: faulty.calls.append(os.readlink(f"/proc/self/fd/{fd}"))
-    await asyncio.gather(*[threads.run_steps(synced(tmp_path)) for _ in range(16)])
+    await asyncio.gather(*[threads.run_steps(named(tmp_path)) for _ in range(16)])
 
     assert len(faulty.calls) == 16
 
