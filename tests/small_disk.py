@@ -4,6 +4,7 @@ It is a tmpfs in a mount namespace of its own (unshare(1)), so an ordinary user 
 where the system lets users have namespaces. A child process holds it, and it goes with that child.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -75,12 +76,22 @@ class SmallDisk:
         filler = self.root / "filler"
         try:
             with filler.open("wb") as file:
-                size = (os.statvfs(self.root).f_bfree - left) * PAGE
-                if size > 0:
-                    os.posix_fallocate(file.fileno(), 0, size)
+                while not self._is_filled(file.fileno(), left):
+                    continue
             yield
         finally:
             filler.unlink()
+
+    def _is_filled(self, fd: int, left: int) -> bool:
+        """Fill the rest; False when a server took some of it meanwhile."""
+        size = (os.statvfs(self.root).f_bfree - left) * PAGE
+        try:
+            if size > 0:
+                os.posix_fallocate(fd, 0, size)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+            return False
+        return True
 
     @contextmanager
     def crowded(self, left: int = 0) -> Iterator[None]:
