@@ -275,7 +275,7 @@ class MemoryStorage:
             return []
         return [holder]
 
-    async def assemble(self, upload: Upload) -> list[Upload]:
+    async def assemble(self, upload: Upload, done: Upload | None = None) -> list[Upload]:
         """See `Storage.assemble`."""
         await self._work(Fault.MOVE)
         kept = self.kept(upload)

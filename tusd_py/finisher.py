@@ -49,8 +49,9 @@ class Finisher:
         if upload.completion is not None:
             return upload
         if upload.is_partial:
-            await self._storage.assemble(upload)
-            return await self._storage.save(self._completed(upload))
+            done = self._completed(upload)
+            await self._storage.assemble(upload, done)
+            return await self._storage.save(done)
         sha256 = await self._verified(upload)
         if (
             self._steering is not None
@@ -59,10 +60,10 @@ class Finisher:
         ):
             await self._steering.before_finish(upload)
         async with self._locker.lock(upload.place, wanted=ignore):
-            await self._replacing(upload)
-            if sha256 is None:
-                sha256 = await self._digests.found(upload)
             done = self._completed(upload, sha256)
+            await self._replacing(upload, done)
+            if sha256 is None and (found := await self._digests.found(upload)) is not None:
+                done = self._completed(upload, found)
             await self._events.emit(Completed(done))
             done = await self._storage.save(done)
             await self._events.emit(Recorded(done))
@@ -90,13 +91,13 @@ class Finisher:
         logger.warning("digest_mismatch", extra={"upload": upload.id, "owner": upload.owner})
         raise DigestMismatch
 
-    async def _replacing(self, upload: Upload) -> None:
+    async def _replacing(self, upload: Upload, done: Upload) -> None:
         """Make the file; then the earlier uploads whose file it replaced are gone.
 
         In this order, because an earlier file must not lose its record before it is replaced. An
         upload whose record a crash leaves behind has no file of its own any more.
         """
-        others = await self._storage.assemble(upload)
+        others = await self._storage.assemble(upload, done)
         ending = Ending(why=End.REPLACED, at=self._now())
         for other in others:
             await self._storage.save(replace(other, ending=ending))

@@ -167,13 +167,16 @@ class Storage(Protocol):
     async def unstage(self, upload: Upload, index: int) -> None:
         """Forget a chunk that waited, if it did."""
 
-    async def assemble(self, upload: Upload) -> list[Upload]:
+    async def assemble(self, upload: Upload, done: Upload | None = None) -> list[Upload]:
         """Make the finished file of a full upload; of a partial one, bytes to concatenate.
 
         They are durable before this returns. Replaces an earlier file atomically: returns the
         uploads whose file lay there and whose record does not say yet that it is gone. Raises
         `UploadGone` when the record says so of `upload`. May be called again after a crash or a
         failure. Needs the lock of the place.
+
+        `done` is what will be saved next, most likely. Its record may be made ready, but nobody
+        sees it.
         """
 
     async def location(self, upload: Upload) -> str:

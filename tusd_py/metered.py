@@ -102,9 +102,9 @@ class MeteredStorage:
         if account is not None:
             account.wait(upload, index, None)
 
-    async def assemble(self, upload: Upload) -> list[Upload]:
+    async def assemble(self, upload: Upload, done: Upload | None = None) -> list[Upload]:
         """See `Storage.assemble`."""
-        return await self._storage.assemble(upload)
+        return await self._storage.assemble(upload, done)
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`."""

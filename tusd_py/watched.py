@@ -47,10 +47,10 @@ class WatchedStorage:
         opened = self._storage.stage(upload, index)
         return _Staging(opened, self._watch, self._step("stage", upload))
 
-    async def _assemble(self, upload: Upload) -> list[Upload]:
+    async def _assemble(self, upload: Upload, done: Upload | None = None) -> list[Upload]:
         assert self._tracer is not None
         with self._tracer.step("assemble", upload.id):
-            return await self._storage.assemble(upload)
+            return await self._storage.assemble(upload, done)
 
     def _step(self, name: str, upload: Upload) -> AbstractContextManager[None] | None:
         return None if self._tracer is None else self._tracer.step(name, upload.id)

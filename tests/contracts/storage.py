@@ -669,6 +669,19 @@ async def nothing_waits_after_assembling(subject: StorageUnderTest) -> None:
 
 
 @promise
+async def nobody_sees_what_will_be_saved(subject: StorageUnderTest) -> None:
+    """`assemble` may be told what comes next; only `save` makes it true, or something else."""
+    upload = await subject.kept(b"hello")
+    await subject.storage.assemble(upload, completed(upload))
+    seen = await subject.restarted().load(upload.owner, upload.id)
+    await subject.storage.save(replace(completed(upload), filename="other.mp3"))
+    saved = await subject.restarted().load(upload.owner, upload.id)
+
+    assert seen.completion is None
+    assert saved.filename == "other.mp3"
+
+
+@promise
 async def assembling_twice_is_assembling_once(subject: StorageUnderTest) -> None:
     """`assemble` may be called again after a crash."""
     upload = await subject.kept(b"hello")

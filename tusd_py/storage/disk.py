@@ -10,13 +10,13 @@ import os
 import random
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tusd_py.block import write_all
 from tusd_py.errors import StorageError
 from tusd_py.storage.fsync import sync_folder
-from tusd_py.storage.steps import Steps
+from tusd_py.storage.steps import Steps, Target
 
 PIECE = 1 << 20
 """Bytes that are read into memory at once."""
@@ -109,14 +109,20 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
-def replace(path: str | Path, data: bytes, *, durable: bool) -> Steps[None]:
-    """Replace a small file atomically; with `durable` it is on the medium afterwards.
+def replace(
+    path: str | Path, data: bytes, *, durable: bool, ready: str | None = None
+) -> Steps[None]:
+    """Replace a small file atomically; with `durable` it is on the medium afterwards. The file
+    `ready` has its bytes already, on the medium.
 
     `remove_older` may take the new file for a dead one's when a clock jumps: then there is another.
     """
     while True:
-        temporary = f"{path}.{random.getrandbits(128):032x}.tmp"
-        yield from make(temporary, data, durable=durable)
+        if ready is None:
+            temporary = temporary_for(path)
+            yield from make(temporary, data, durable=durable)
+        else:
+            temporary, ready = ready, None
         try:
             os.rename(temporary, path)
         except FileNotFoundError:
@@ -133,8 +139,8 @@ def replace(path: str | Path, data: bytes, *, durable: bool) -> Steps[None]:
 def add(path: str, data: bytes, *, durable: bool) -> Steps[None]:
     """Make a small file where there was none; nobody sees a part of it. When the medium does not
     take it, it is gone again."""
-    temporary = f"{path}.{random.getrandbits(128):032x}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    temporary = temporary_for(path)
+    fd = _new(temporary)
     made = temporary
     try:
         write_all(fd, data, 0)
@@ -152,10 +158,9 @@ def add(path: str, data: bytes, *, durable: bool) -> Steps[None]:
 
 def make(path: str, data: bytes, *, durable: bool) -> Steps[None]:
     """Make a small file, whole unless the machine fails. Raises `FileExistsError`."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    fd = made(path, data)
     try:
         try:
-            write_all(fd, data, 0)
             if durable:
                 yield [fd]
         finally:
@@ -164,6 +169,28 @@ def make(path: str, data: bytes, *, durable: bool) -> Steps[None]:
         with contextlib.suppress(OSError):
             os.unlink(path)
         raise
+
+
+def made(path: str, data: bytes) -> int:
+    """Make a small file; it is open. Raises `FileExistsError`."""
+    fd = _new(path)
+    try:
+        write_all(fd, data, 0)
+    except BaseException:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    return fd
+
+
+def temporary_for(path: str | Path) -> str:
+    """A name beside a file for the one that is to replace it."""
+    return f"{path}.{random.getrandbits(128):032x}.tmp"
+
+
+def _new(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
 def copy(fd: int, start: int, to_fd: int, position: int, size: int) -> None:
@@ -209,8 +236,12 @@ def seal(path: str | Path, size: int, *, may_create: bool) -> Steps[None]:
         os.close(fd)
 
 
-def move(source: str | Path, target: str | Path, *, below: str | Path) -> Steps[None]:
-    """Rename a file into folders made as needed, durably. Replaces an earlier file atomically."""
+def move(
+    source: str | Path, target: str | Path, *, below: str | Path, beside: Sequence[Target] = ()
+) -> Steps[None]:
+    """Rename a file into folders made as needed, durably. Replaces an earlier file atomically.
+
+    What is `beside` it comes onto the medium at the same time."""
     folder = os.path.dirname(target)
     for attempt in range(5):
         try:
@@ -223,15 +254,16 @@ def move(source: str | Path, target: str | Path, *, below: str | Path) -> Steps[
                 raise StorageError("The folder of the file keeps going away; try again.") from None
         else:
             break
-    yield [str(folder), *(os.path.dirname(each) for each in made)]
+    yield [str(folder), *(os.path.dirname(each) for each in made), *beside]
 
 
-def sync_folders(folder: Path, *, below: Path) -> Steps[None]:
-    """Put the names in a folder, and in those above it down to `below`, on the medium."""
+def sync_folders(folder: Path, *, below: Path, beside: Sequence[Target] = ()) -> Steps[None]:
+    """Put the names in a folder, and in those above it down to `below`, on the medium, and what is
+    `beside` them."""
     folders = [folder]
     while folders[-1] != below:
         folders.append(folders[-1].parent)
-    yield [str(each) for each in folders]
+    yield [*(str(each) for each in folders), *beside]
 
 
 def prune(folder: Path, *, below: Path) -> None:

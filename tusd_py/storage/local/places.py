@@ -14,7 +14,7 @@ from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage import disk
 from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local.paths import Paths
-from tusd_py.storage.steps import Steps
+from tusd_py.storage.steps import Steps, Target
 from tusd_py.upload import Upload, is_upload_id
 
 
@@ -45,10 +45,11 @@ def occupy(
     data: str | None,
     before: Sequence[str],
     replaced: Sequence[str],
+    beside: Sequence[Target] = (),
 ) -> Steps[None]:
     """Move the sealed bytes of an upload to its place, durably, over the file of those that are
     `replaced`; `before` are the claimants so far. May be called again, without `data` when that
-    was moved.
+    was moved. What is `beside` them comes onto the medium with the name of the file.
 
     If that fails before the file is there, the claim is the earlier one again.
     """
@@ -65,10 +66,10 @@ def occupy(
             yield from _restore(paths, upload, before)
             raise StorageError("Bytes of this upload were lost on the disk.")
         # who moved it may not have come to that
-        yield from disk.sync_folders(Path(place).parent, below=paths.root)
+        yield from disk.sync_folders(Path(place).parent, below=paths.root, beside=beside)
         return
     try:
-        yield from disk.move(data, place, below=paths.root)
+        yield from disk.move(data, place, below=paths.root, beside=beside)
     except (OSError, StorageError):
         if os.path.exists(data):
             yield from _restore(paths, upload, before)

@@ -1,7 +1,8 @@
 """The records of local storage: read whole or not at all, replaced atomically, durable in time."""
 
 import contextlib
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from tusd_py.errors import StorageError, UploadError
 from tusd_py.storage import disk
@@ -10,11 +11,19 @@ from tusd_py.storage.local import medium
 from tusd_py.storage.local.medium import Medium
 from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.record import TornRecord, decode, encode
-from tusd_py.storage.steps import Steps
+from tusd_py.storage.steps import Steps, Target
 from tusd_py.upload import Upload
 
 MOST, LARGEST = 1024, 2048
 """So many records that were written lately are known, if they have at most so many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A record in a file that is to get its name."""
+
+    data: bytes
+    path: str
 
 
 class ForeignRecord(TornRecord):
@@ -31,6 +40,7 @@ class LocalRecords:
         self.is_strict = is_strict
         self._paths = paths
         self._written: dict[bytes, Upload] = {}
+        self._ready: dict[str, _Ready] = {}
 
     def create(self, upload: Upload) -> Steps[Upload]:
         """The first record of an upload."""
@@ -46,8 +56,7 @@ class LocalRecords:
 
         When its completion cannot be put there the record is as before.
         """
-        backing = Medium(boot=self.boot, synced=synced)
-        written = upload if upload.backing == backing else replace(upload, backing=backing)
+        written = self._backed(upload, synced=synced)
         is_next_completed = upload.is_full and upload.ending is None  # before anybody is answered
         is_durable = upload.completion is not None or (self.is_strict and not is_next_completed)
         try:
@@ -57,6 +66,25 @@ class LocalRecords:
                 yield from self._replace(replace(written, completion=None), is_durable=False)
             raise
         return written
+
+    @contextlib.contextmanager
+    def ready(self, done: Upload | None) -> Iterator[list[Target]]:
+        """Write a record that is to replace the present one later, if it is the one that `write`
+        gets next; give what has to come onto the medium by then."""
+        if done is None:
+            yield []
+            return
+        data = self._encoded(self._backed(done, synced=medium.synced(done)))
+        temporary = disk.temporary_for(self._paths.info(done))
+        fd = disk.made(temporary, data)
+        try:
+            yield [fd]
+        except BaseException:
+            disk.remove(temporary)
+            raise
+        finally:
+            disk.close(fd)
+        self._keep(done, _Ready(data, temporary))
 
     def go_back(self, upload: Upload) -> Steps[Upload]:
         """What is left of an upload when the medium refused some of its bytes: those that it took
@@ -78,18 +106,39 @@ class LocalRecords:
         return upload
 
     def _add(self, upload: Upload) -> Steps[Upload]:
-        backing = Medium(boot=self.boot, synced=0)
-        added = replace(upload, backing=backing)
-        data = encode(added, medium=medium.fields(backing))
+        added = self._backed(upload, synced=0)
+        data = self._encoded(added)
         yield from disk.add(self._paths.info(added), data, durable=self.is_strict)
         self._note(data, added)
         return added
 
     def _replace(self, upload: Upload, *, is_durable: bool) -> Steps[None]:
-        assert isinstance(upload.backing, Medium)
-        data = encode(upload, medium=medium.fields(upload.backing))
-        yield from disk.replace(self._paths.info(upload), data, durable=is_durable)
+        path, data = self._paths.info(upload), self._encoded(upload)
+        ready = self._ready.pop(upload.key, None)
+        if ready is not None and ready.data != data:
+            disk.remove(ready.path)
+            ready = None
+        yield from disk.replace(
+            path, data, durable=is_durable, ready=None if ready is None else ready.path
+        )
         self._note(data, upload)
+
+    def _backed(self, upload: Upload, *, synced: int) -> Upload:
+        backing = Medium(boot=self.boot, synced=synced)
+        return upload if upload.backing == backing else replace(upload, backing=backing)
+
+    def _encoded(self, upload: Upload) -> bytes:
+        assert isinstance(upload.backing, Medium)
+        return encode(upload, medium=medium.fields(upload.backing))
+
+    def _keep(self, upload: Upload, ready: "_Ready") -> None:
+        """Of those that nobody asks for the oldest goes; the sweeper removes its file."""
+        if (earlier := self._ready.pop(upload.key, None)) is not None:
+            disk.remove(earlier.path)
+        self._ready[upload.key] = ready
+        if len(self._ready) > MOST:
+            with contextlib.suppress(KeyError, RuntimeError):  # another thread was faster
+                del self._ready[next(iter(self._ready))]
 
     def _note(self, data: bytes, upload: Upload) -> None:
         """A record that reads like this need not be parsed to know what it says."""

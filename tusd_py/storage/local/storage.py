@@ -114,11 +114,12 @@ class LocalStorage:
         """See `Storage.unstage`."""
         await self._threads.run(self._staging.forget, upload, index)
 
-    async def assemble(self, upload: Upload) -> list[Upload]:
+    async def assemble(self, upload: Upload, done: Upload | None = None) -> list[Upload]:
         """See `Storage.assemble`: a rename."""
+        steps = self._assemble(upload, done)
         if upload.offset <= medium.SOON:
-            return await self._threads.run_steps(self._assemble(upload))
-        return await self._threads.run_long_steps(upload.owner, self._assemble(upload))
+            return await self._threads.run_steps(steps)
+        return await self._threads.run_long_steps(upload.owner, steps)
 
     async def location(self, upload: Upload) -> str:
         """See `Storage.location`: a path."""
@@ -254,12 +255,13 @@ class LocalStorage:
     def _has_file(self, upload: Upload) -> bool:
         return os.path.isfile(self._paths.place(upload)) and places.is_own(self._paths, upload)
 
-    def _assemble(self, upload: Upload) -> Steps[list[Upload]]:
+    def _assemble(self, upload: Upload, done: Upload | None) -> Steps[list[Upload]]:
         data = self._paths.data(upload)
         if upload.is_partial:
             if not (yield from self._seal(upload, may_create=not upload.offset)):
                 raise StorageError("Bytes of this upload were lost on the disk.")
-            yield [str(self._paths.uploads / upload.owner)]
+            with self._records.ready(done) as record:
+                yield [str(self._paths.uploads / upload.owner), *record]
             others = []
         else:
             claimants = places.claimants(self._paths, upload)
@@ -269,7 +271,8 @@ class LocalStorage:
             is_moved = not (yield from self._seal(upload, may_create=may_create))
             replaced = [other.id for other in others]
             source = None if is_moved else data
-            yield from places.occupy(self._paths, upload, source, claimants, replaced)
+            with self._records.ready(done) as record:
+                yield from places.occupy(self._paths, upload, source, claimants, replaced, record)
         disk.remove_files(self._paths.chunks(upload))
         return others
 

@@ -99,7 +99,7 @@ class S3Storage:
         """See `Storage.unstage`."""
         await self._bucket.delete(keys.chunk(upload, index))
 
-    async def assemble(self, upload: Upload) -> list[Upload]:
+    async def assemble(self, upload: Upload, done: Upload | None = None) -> list[Upload]:
         """See `Storage.assemble`."""
         if upload.is_partial:
             await self._objects.assemble(upload)

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tusd_py.block import MemoryBlock
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.storage.local import writer
 from tusd_py.storage.local.storage import LocalStorage
-from tusd_py.upload import Partial, Upload, patched, with_chunk
+from tusd_py.upload import Completion, Partial, Upload, patched, with_chunk
 
 FOLDER = Path("uploads/42")
 NEXT_BOOT = "0e2a3b4c-0000-4000-8000-ba9876543210"
@@ -104,6 +105,11 @@ async def finish(storage: LocalStorage, upload: Upload) -> Upload:
     return await storage.save(completed(upload))
 
 
+def temporary_files(root: Path) -> list[Path]:
+    """What waits for its name."""
+    return list((root / FOLDER).glob("*.tmp"))
+
+
 async def content(storage: LocalStorage, upload: Upload) -> bytes:
     """The bytes of a finished file."""
     async with storage.open(upload) as opened:
@@ -126,6 +132,75 @@ async def test_a_completion_is_on_the_medium(storage: LocalStorage, faulty: Faul
     temporary, *last = folders[-3:]
     assert temporary.startswith(f"fsync {upload.id}.info.")
     assert last == [f"rename {upload.id}.info", "fsync 42"]
+
+
+async def test_a_record_that_is_ready_needs_its_name_only(
+    storage: LocalStorage, faulty: FaultyOs, tmp_path: Path
+) -> None:
+    """Who tells what will be saved waits for the medium three times, not four: the record comes
+    onto it with the name of the file, and nobody sees it before."""
+    upload = await begun(storage, b"hello", length=5)
+    done = completed(upload)
+    faulty.calls.clear()
+    await storage.assemble(upload, done)
+    before = faulty.calls.copy()
+    seen = await storage.load("42", upload.id)
+    faulty.calls.clear()
+    saved = await storage.save(done)
+
+    assert sum(call.startswith(f"fsync {upload.id}.info.") for call in before) == 1
+    assert seen.completion is None
+    assert faulty.calls == [f"rename {upload.id}.info", "fsync 42"]
+    assert await after_power_failure(tmp_path).load("42", upload.id) == saved
+    assert temporary_files(tmp_path) == []
+
+
+async def test_another_record_than_that_which_is_ready(
+    storage: LocalStorage, faulty: FaultyOs, tmp_path: Path
+) -> None:
+    """What is saved counts, and what was made ready in vain goes."""
+    upload = await begun(storage, b"hello", length=5)
+    later = NOW + timedelta(hours=1)
+    await storage.assemble(upload, completed(upload))
+    await storage.assemble(upload, completed(upload))
+    twice = temporary_files(tmp_path)
+    faulty.calls.clear()
+    saved = await storage.save(replace(upload, completion=Completion(at=later)))
+
+    assert len(twice) == 1
+    assert faulty.calls[0].startswith(f"fsync {upload.id}.info.")
+    assert saved.completion == Completion(at=later)
+    assert await storage.load("42", upload.id) == saved
+    assert temporary_files(tmp_path) == []
+
+
+async def test_a_record_that_was_ready_may_be_gone(storage: LocalStorage, tmp_path: Path) -> None:
+    """The sweeper takes what waits for an hour for a dead one's; then it is written again."""
+    upload = await begun(storage, b"hello", length=5)
+    await storage.assemble(upload, completed(upload))
+    for path in (tmp_path / FOLDER).glob("*.tmp"):
+        path.unlink()
+
+    assert await storage.save(completed(upload)) == await storage.load("42", upload.id)
+
+
+async def test_a_record_that_cannot_be_made_ready_is_no_file(
+    storage: LocalStorage, faulty: FaultyOs, tmp_path: Path
+) -> None:
+    """While the medium refuses it nothing is complete; afterwards it is finished as ever."""
+    upload = await begun(storage, b"hello", length=5)
+    faulty.refuses = lambda name: ".info." in name
+    with pytest.raises(StorageError):
+        await storage.assemble(upload, completed(upload))
+    left = await storage.load("42", upload.id)
+    faulty.refuses = lambda _name: False
+    await storage.assemble(left, completed(left))
+    done = await storage.save(completed(left))
+
+    assert left.completion is None
+    assert left.offset == 5
+    assert await content(storage, done) == b"hello"
+    assert temporary_files(tmp_path) == []
 
 
 async def test_an_intermediate_offset_costs_no_sync(
