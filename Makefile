@@ -36,7 +36,7 @@ image-test: .venv/run.stamp ## build the image and run it, with podman
 	@sh tools/image-test.sh $(BIN)
 
 bench: .venv/bench.stamp bench/speed/node/node_modules/.package-lock.json ## how fast, beside others
-	@sh tools/need.sh nginx:nginx-light
+	@sh tools/need.sh nginx:nginx-light fusermount3:fuse3
 	$(BIN)/python -m bench.speed $(ARGS)
 
 lint: .venv/test.stamp

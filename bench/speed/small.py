@@ -2,12 +2,14 @@
 
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from bench.speed.contest import CPU_EACH, RATE, Case, Result, at_least, compete
 from bench.speed.journal import journaled
 from bench.speed.runs import small_uploads
 from bench.speed.servers import others, ours
 from bench.speed.setting import OURS, PARALLEL, SMALL, TWO, Bench, size_text
+from bench.speed.slow_disk import FLUSH_SECONDS, slow_disk
 
 WITH_UPLOAD = f"{OURS}, creation-with-upload"
 
@@ -44,10 +46,25 @@ def small(bench: Bench) -> Result:
 
 
 def strict(bench: Bench) -> Result:
-    """Small uploads when every answer is on the medium: at once, against one after the other."""
+    """Small uploads when every answer is on the medium: at once, against one after the other. On
+    this machine's disk, and on one whose flush takes as long as that of most."""
+    with journaled(bench.disk) as (disk, kind):
+        results = [_strict(bench, disk, kind)]
+    with slow_disk(bench.memory) as slow:
+        if slow is None:
+            print("No disk with a slow flush: that needs root, /dev/fuse and libfuse3.")
+        else:
+            kind = f"ext4 on a disk that takes {FLUSH_SECONDS * 1e3:.0f} ms to flush"
+            results.append(_strict(bench, slow, kind))
+    return Result(
+        rows=[row for result in results for row in result.rows],
+        cases=[case for result in results for case in result.cases],
+    )
+
+
+def _strict(bench: Bench, disk: Path, kind: str) -> Result:
     many = bench.sizes.strict
     with (
-        journaled(bench.disk) as (disk, kind),
         ours(disk / "strict-1", DURABILITY="strict") as one,
         ours(disk / "strict-2", workers=2, name=TWO, DURABILITY="strict") as two,
     ):
