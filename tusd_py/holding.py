@@ -1,7 +1,8 @@
 """Who is at work on which upload, until the server leaves."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 
 from tusd_py.errors import BodyStopped, Trouble, UploadNotFound
 from tusd_py.finisher import ignore
@@ -23,10 +24,9 @@ class Holding:
         for body in list(self._bodies):
             body.stop()
 
-    @asynccontextmanager
-    async def hold(
+    def hold(
         self, owner: str, upload_id: str, body: Body | None, patience: float = 0.0
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Hold the lock of an upload; `body` stops when somebody else wants it, or at shutdown.
 
         Raises `UploadNotFound` when there can be none of that id, and `UploadLocked`.
@@ -36,24 +36,60 @@ class Holding:
         wanted = ignore if body is None else body.stop
         key = upload_key(owner, upload_id)
         with_lock = self._locker.lock(key, wanted=wanted, patience=patience)
-        async with self.draining(body), with_lock:
-            yield
+        return _Hold(self, body, with_lock)
 
     @asynccontextmanager
     async def draining(self, body: Body | None) -> AsyncIterator[None]:
         """Let `body` stop when the server is about to leave."""
-        if body is None:
-            yield
-            return
-        if self._is_draining:
-            raise BodyStopped
-        self._bodies.add(body)
+        self.begin(body)
         try:
             yield
         finally:
+            self.end(body)
+
+    def begin(self, body: Body | None) -> None:
+        """A body may come. Raises `BodyStopped` when the server is about to leave."""
+        if body is not None:
+            if self._is_draining:
+                raise BodyStopped
+            self._bodies.add(body)
+
+    def end(self, body: Body | None) -> None:
+        """No more of a body is asked for."""
+        if body is not None:
             self._bodies.discard(body)
 
     def require_staying(self) -> None:
         """Raise `Trouble` when the server is about to leave."""
         if self._is_draining:
             raise Trouble("The server is about to leave; try again in a second.")
+
+
+class _Hold:
+    """An upload while its lock is held."""
+
+    def __init__(
+        self, holding: Holding, body: Body | None, lock: AbstractAsyncContextManager[None]
+    ) -> None:
+        self._holding = holding
+        self._body = body
+        self._lock = lock
+
+    async def __aenter__(self) -> None:
+        self._holding.begin(self._body)
+        try:
+            await self._lock.__aenter__()
+        except BaseException:
+            self._holding.end(self._body)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._lock.__aexit__(kind, error, traceback)
+        finally:
+            self._holding.end(self._body)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import re
@@ -21,7 +22,7 @@ ACCESS = "tusd_py.access"
 """The logger of requests."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_WORD = re.compile(r"[!#-~]+")
+_is_word = re.compile(r"[!#-~]+").fullmatch
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | None
 _UNKNOWN = vars(logging.makeLogRecord({}))
 _STANDARD = frozenset(_UNKNOWN) | {"message", "asctime"}
@@ -85,11 +86,14 @@ class _TextFormatter(logging.Formatter):
     """`time level event name=value ...`"""
 
     def format(self, record: logging.LogRecord) -> str:
-        parts = [_time(record), record.levelname.lower(), _one_line(record.getMessage())]
-        parts += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
+        level = record.levelname.lower()
+        line = f"{_time(record)} {level} {_one_line(record.getMessage())}"
+        for name, value in _fields(record).items():
+            is_word = value.__class__ is str and _is_word(value)
+            line += f" {name}={value if is_word else _plain(value)}"
         if record.exc_info:
-            parts.append("\n" + _trace(record.exc_info[1]))
-        return " ".join(parts)
+            line += " \n" + _trace(record.exc_info[1])
+        return line
 
 
 _OWN = frozenset({"time", "level", "event"})
@@ -131,10 +135,15 @@ def configure_logging(log_format: LogFormat, level: LogLevel) -> None:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     """What the line says of its own, and then what is known of the request; the former wins."""
-    own = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-    return {**own, **{name: value for name, value in known().items() if name not in own}}
+    standard = len(_UNKNOWN) if isinstance(record, _Record) else 0  # they come first
+    items = itertools.islice(vars(record).items(), standard, None)
+    fields = {name: value for name, value in items if name not in _STANDARD}
+    for name, value in known().items():
+        fields.setdefault(name, value)
+    return fields
 
 
+@functools.lru_cache(maxsize=256)
 def _one_line(text: str) -> str:
     """A text that cannot begin a line of its own."""
     return _CONTROL.sub(lambda match: json.dumps(match[0])[1:-1], text)
@@ -145,7 +154,7 @@ def _plain(value: object) -> str:
     text = str(value)
     if isinstance(value, int | float):
         return text
-    return text if _WORD.fullmatch(text) else json.dumps(text)
+    return text if _is_word(text) else json.dumps(text)
 
 
 def _trace(error: BaseException | None) -> str:

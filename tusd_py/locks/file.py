@@ -13,8 +13,9 @@ import hashlib
 import os
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from types import TracebackType
 
 from tusd_py.errors import StorageError, UploadLocked
 from tusd_py.locks.memory import MemoryLocker
@@ -72,21 +73,32 @@ class FileLocker:
             if self._looking is not None:
                 self._looking.cancel()
 
-    @asynccontextmanager
-    async def lock(
+    def lock(
         self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """See `Locker.lock`."""
-        position = _position(key)
+        return _Lock(self, key, wanted, patience)
+
+    async def take(
+        self, key: str, position: int, wanted: Callable[[], None], patience: float
+    ) -> None:
+        """Hold a lock, which is at that position, until it is let go. Raises `UploadLocked`."""
         since = asyncio.get_running_loop().time()
-        async with self._memory.lock(key, wanted=wanted, patience=patience):
+        await self._memory.take(key, wanted, patience)
+        try:
             if not self._take(position):
                 await self._wait(position, since + patience)
-            self._watch(position, wanted)
-            try:
-                yield
-            finally:
-                self._free(position)
+        except BaseException:
+            self._memory.let_go(key)
+            raise
+        self._watch(position, wanted)
+
+    def let_go(self, key: str, position: int) -> None:
+        """Give a lock to who waits for it."""
+        try:
+            self._free(position)
+        finally:
+            self._memory.let_go(key)
 
     @asynccontextmanager
     async def try_lock(self, key: str, *, wanted: Callable[[], None]) -> AsyncIterator[bool]:
@@ -161,6 +173,30 @@ class FileLocker:
         answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, position))
         kind: int = _FLOCK.unpack(answer)[0]
         return kind != fcntl.F_UNLCK
+
+
+class _Lock:
+    """A lock while it is held."""
+
+    def __init__(
+        self, locker: FileLocker, key: str, wanted: Callable[[], None], patience: float
+    ) -> None:
+        self._locker = locker
+        self._key = key
+        self._position = _position(key)
+        self._wanted = wanted
+        self._patience = patience
+
+    async def __aenter__(self) -> None:
+        await self._locker.take(self._key, self._position, self._wanted, self._patience)
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._locker.let_go(self._key, self._position)
 
 
 def _open(path: Path) -> int:

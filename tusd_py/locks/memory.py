@@ -3,8 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from tusd_py.errors import UploadLocked
 from tusd_py.watching import LockWatch
@@ -42,20 +43,27 @@ class MemoryLocker:
         self._timeout = timeout
         self._held: dict[str, _Held] = {}
 
-    @asynccontextmanager
-    async def lock(
+    def lock(
         self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """See `Locker.lock`; waits `timeout` seconds after `patience`."""
+        return _Lock(self, key, wanted, patience)
+
+    async def take(self, key: str, wanted: Callable[[], None], patience: float) -> None:
+        """Hold a lock until it is let go. Raises `UploadLocked`."""
         held = self._held.get(key)
         if held is None:
             self._held[key] = _Held(wanted, self._watch)
         else:
             await self._wait(key, held, wanted, patience)
-        try:
-            yield
-        finally:
-            self._pass_on(key)
+
+    def let_go(self, key: str) -> None:
+        """Give a lock to who waits for it."""
+        held = self._held[key]
+        if held.waiters:
+            self._next(held)
+        else:
+            del self._held[key]
 
     @asynccontextmanager
     async def try_lock(self, key: str, *, wanted: Callable[[], None]) -> AsyncIterator[bool]:
@@ -67,7 +75,7 @@ class MemoryLocker:
         try:
             yield True
         finally:
-            self._pass_on(key)
+            self.let_go(key)
 
     async def _wait(
         self, key: str, held: _Held, wanted: Callable[[], None], patience: float
@@ -92,7 +100,7 @@ class MemoryLocker:
                 raise UploadLocked from None
         except BaseException:
             if self._leave(held, waiter):
-                self._pass_on(key)
+                self.let_go(key)
             raise
         finally:
             timer.cancel()
@@ -106,13 +114,6 @@ class MemoryLocker:
         held.waiters.remove(waiter)
         return False
 
-    def _pass_on(self, key: str) -> None:
-        held = self._held[key]
-        if held.waiters:
-            self._next(held)
-        else:
-            del self._held[key]
-
     def _next(self, held: _Held) -> None:
         waiter = held.waiters.popleft()
         held.wanted = waiter.wanted
@@ -120,3 +121,26 @@ class MemoryLocker:
         waiter.turn.set_result(None)
         if any(other.is_impatient for other in held.waiters):
             held.ask()
+
+
+class _Lock:
+    """A lock while it is held. Each request takes several: a generator would take longer."""
+
+    def __init__(
+        self, locker: MemoryLocker, key: str, wanted: Callable[[], None], patience: float
+    ) -> None:
+        self._locker = locker
+        self._key = key
+        self._wanted = wanted
+        self._patience = patience
+
+    async def __aenter__(self) -> None:
+        await self._locker.take(self._key, self._wanted, self._patience)
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._locker.let_go(self._key)

@@ -26,7 +26,7 @@ from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.local.records import ForeignRecord, LocalRecords
 from tusd_py.storage.local.space import Space
 from tusd_py.storage.local.staging import Staging
-from tusd_py.storage.local.writer import open_writer
+from tusd_py.storage.local.writer import LocalWriter
 from tusd_py.storage.record import TornRecord
 from tusd_py.storage.steps import Steps
 from tusd_py.storage.thread import Threads
@@ -100,7 +100,7 @@ class LocalStorage:
 
     def writer(self, upload: Upload, *, atomic: bool) -> AbstractAsyncContextManager[Writer]:
         """See `Storage.writer`. Nothing differs for an `atomic` one on disk."""
-        return open_writer(self._threads, self._paths, self._records, self._staging, upload)
+        return LocalWriter(self._threads, self._paths, self._records, self._staging, upload)
 
     def stage(self, upload: Upload, index: int) -> AbstractAsyncContextManager[ChunkWriter]:
         """See `Storage.stage`."""

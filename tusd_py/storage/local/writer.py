@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from tusd_py.block import write_all
 from tusd_py.errors import StorageError, UploadError
@@ -32,21 +32,10 @@ next append, and by one that runs so long while it goes on, every so many second
 failure costs a large upload little. A fast append is not slowed down to the speed of the medium."""
 
 
-@asynccontextmanager
-async def open_writer(
-    threads: Threads, paths: Paths, records: LocalRecords, staging: Staging, upload: Upload
-) -> AsyncIterator[Writer]:
-    """Append to an upload; what is not committed at the end is cut off."""
-    writer = _LocalWriter(threads, paths, records, staging, upload)
-    try:
-        yield writer
-    finally:
-        await writer.end()
-
-
-class _LocalWriter:
+class LocalWriter:
     """See `Writer`. A few bytes wait in memory for the commit, which stores them and their record
-    in one call. The file is open from the first bytes that do not wait."""
+    in one call. The file is open from the first bytes that do not wait. Whoever enters it leaves
+    it, too: then what was not committed is cut off."""
 
     def __init__(
         self,
@@ -115,7 +104,15 @@ class _LocalWriter:
             return await self._write_record(grown(self._synced - self._upload.offset))
         return self._upload
 
-    async def end(self) -> None:
+    async def __aenter__(self) -> Writer:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
         """Cut off what was not committed; no thread uses the descriptor any more."""
         try:
             await self._settle()
