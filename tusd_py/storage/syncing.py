@@ -50,7 +50,7 @@ class Syncing:
         """Put targets on the medium, in this thread; tells which of them it refused."""
         began = time.perf_counter()
         refused = sync(targets)
-        self._note(time.perf_counter() - began, len(targets))
+        self._note((time.perf_counter() - began) / max(1, len(targets)))
         return refused
 
     def ask(self, steps: Steps[T]) -> Answer[T]:
@@ -107,14 +107,14 @@ class Syncing:
             bundle.refused[fd] = refused
         if bundle.left:
             return
-        self._note(time.perf_counter() - bundle.began, len(bundle.fds))
+        self._note(time.perf_counter() - bundle.began)  # all at once take as long as one
         self._go_on(bundle.told())
         self._is_busy = bool(self._asking)
         if self._is_busy:
             self._begin()
 
-    def _note(self, seconds: float, many: int) -> None:
-        self._recent.append(seconds / many)
+    def _note(self, seconds: float) -> None:
+        self._recent.append(seconds)
         self.is_quick = median(list(self._recent)) < QUICK
 
 
@@ -138,10 +138,10 @@ class _Work:
                 made = self._context.run(step, self._steps, self.refused)
                 if isinstance(made, Returned):
                     self._returned = made
-                elif (refused := self._open(made)) is None:
-                    return
                 else:
-                    self.refused = refused
+                    self.refused = self._open(made)
+                    if self.targets and self.refused is None:
+                        return
         except BaseException as error:
             self._raised = error
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from tests.faulty_os import FaultyOs, faulty_os
 from tusd_py.errors import StorageError, UploadNotFound
 from tusd_py.request import UPLOAD
-from tusd_py.storage.aio import MOST
+from tusd_py.storage.aio import MOST, Aio, Done
 from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.pool import Pool
 from tusd_py.storage.steps import Steps, synced
@@ -105,6 +105,45 @@ async def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
 
     assert made == ["mended"] * 9
     assert len(os.listdir("/proc/self/fd")) <= len(before) + 1
+
+
+@pytest.mark.parametrize("many", [1, 5], ids=["alone", "together"])
+async def test_a_step_may_ask_for_nothing(tmp_path: Path, many: int) -> None:
+    """Then the next one follows."""
+    threads = Threads()
+
+    def work() -> Steps[str]:
+        yield []
+        yield [str(tmp_path)]
+        yield []
+        return "done"
+
+    syncing = Syncing(Pool(2, "test"))
+    alone = [await threads.run_steps(work()) for _ in range(many)]
+    together = await asyncio.gather(*[syncing.ask(work()) for _ in range(many)])
+
+    assert alone + together == ["done"] * 2 * many
+
+
+async def test_many_at_once_do_not_look_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A medium that takes a millisecond for all is not one that takes no time for each."""
+
+    def begin(_self: Aio, fds: Sequence[int], done: Done) -> int:
+        for fd in fds:
+            asyncio.get_running_loop().call_later(0.001, done, fd, None)
+        return len(fds)
+
+    monkeypatch.setattr(Aio, "begin", begin)
+    syncing = Syncing(Pool(2, "test"))
+    folders = [tmp_path / str(n) for n in range(16)]
+    for folder in folders:
+        folder.mkdir()
+    for _ in range(RECENT):
+        await asyncio.gather(*[syncing.ask(named(folder)) for folder in folders])
+
+    assert not syncing.is_quick
 
 
 async def test_more_than_the_kernel_takes_at_once(tmp_path: Path) -> None:
