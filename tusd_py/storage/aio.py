@@ -6,6 +6,7 @@ to wait for the interpreter each time; the kernel's threads do not need it.
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ MOST = 256
 
 _REFUSED = (OverflowError, ValueError, SystemError)
 """What caio raises when the kernel does not take the first file (io_submit(2), ERRORS)."""
+
+_NEVER = {errno.ENOSYS, errno.EPERM}
+"""What a kernel without it says, and a sandbox."""
 
 Done = Callable[[int, OSError | None], None]
 """Is told a descriptor and what the medium refused, in the loop."""
@@ -66,8 +70,10 @@ class Aio:
         if self._context is None and self._is_able:
             try:
                 self._context = Context(max_requests=MOST)
-            except SystemError:  # ENOSYS, EPERM in a sandbox, EAGAIN beyond fs.aio-max-nr
-                self._is_able = False
+            except (
+                SystemError
+            ) as error:  # perhaps there is no room now (fs.aio-max-nr, RLIMIT_NOFILE)
+                self._is_able = error.args[0] not in _NEVER
         return self._context
 
     def _collect(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:

@@ -18,7 +18,7 @@ def sync(fd: int) -> None:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Put the names in a folder on the medium. Raises `NotSynced`."""
+    """Put the names in a folder on the medium. Raises as `open_folder`."""
     fd = open_folder(folder)
     try:
         sync(fd)
@@ -27,8 +27,14 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 def open_folder(folder: str | os.PathLike[str]) -> int:
-    """A descriptor with which the names in a folder can be put on the medium."""
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """A descriptor with which the names in a folder can be put on the medium. Raises
+    `FileNotFoundError`, and `NotSynced` for what else keeps them from it."""
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NotSynced(error.errno, error.strerror) from error
 
 
 def begin(fd: int) -> None:

@@ -43,16 +43,17 @@ class Pool:
 
     `width` of them take part, so that a call that waits does not hold up the others. There are
     more of them when one call was the next for longer than `PATIENCE`, and fewer again when calls
-    go on.
+    go on. Where one thread is enough the loop waits for it, for a moment, if calls are `brief`.
     """
 
-    def __init__(self, size: int, name: str, *, width: int = 1) -> None:
+    def __init__(self, size: int, name: str, *, width: int = 1, brief: bool = True) -> None:
         self._name = name
         self._size = size
         self._started = 0
         self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
         weakref.finalize(self, _dismiss, self._turns, size)
         self._least = self._width = width
+        self._is_brief = brief and width == 1
         self._calls: _Calls = deque()
         self._answers: _Answers = deque()
         self._leaves: _Leaves = deque()
@@ -84,15 +85,24 @@ class Pool:
         self._is_waking = False
         turn = None
         for _ in range(min(len(self._calls), self._width - self._awake)):
+            if self._started <= self._awake and not self._start() and not self._started:
+                return  # `_look` tries again
             self._awake += 1
             turn = _Turn(self._calls, self._answers, self._leaves, loop, self._rest)
             self._turns.put(turn)
-            if self._started < self._awake:
-                self._started += 1
-                name = f"{self._name}-{self._started}"
-                threading.Thread(target=_serve, args=[self._turns], name=name, daemon=True).start()
-        if turn is not None and self._awake == self._least == 1:  # no pool of long calls
+        if turn is not None and self._awake == 1 and self._is_brief:
             self._wait_for(turn)
+
+    def _start(self) -> bool:
+        """Start another thread; False when the system has none for us now."""
+        name = f"{self._name}-{self._started + 1}"
+        thread = threading.Thread(target=_serve, args=[self._turns], name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._started += 1
+        return True
 
     def _wait_for(self, turn: "_Turn") -> None:
         """Let the only thread at work go on alone for a moment."""

@@ -5,8 +5,8 @@ is at work for others goes there next, at once; and what it took together goes o
 """
 
 import asyncio
+import errno
 import functools
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from statistics import median
 from typing import Any
 
 from tusd_py.storage.aio import MOST, Aio
-from tusd_py.storage.fsync import open_folder
+from tusd_py.storage.folders import Folder, Folders
+from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.pool import Answer, Pool
 from tusd_py.storage.steps import Returned, Steps, T, Target, step, sync
 
@@ -35,10 +36,11 @@ class Syncing:
     are made in the threads of `pool`; that of `waiting` may wait for the medium."""
 
     def __init__(self, pool: Pool) -> None:
-        self.waiting = Pool(1, "disk-sync")
+        self.waiting = Pool(1, "disk-sync", brief=False)
         self.is_quick = True
         self._pool = pool
         self._aio = Aio()
+        self._folders = Folders()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: list[_Work] = []
         self._asking: deque[_Work] = deque()
@@ -60,7 +62,7 @@ class Syncing:
         if loop is not self._loop:
             self._loop, self._ready, self._asking, self._is_busy = loop, [], deque(), False
         answer: Answer[T] = Answer(loop=loop)
-        self._go_on([_Work(steps, answer)])
+        self._go_on([_Work(steps, answer, self._folders)])
         return answer
 
     def _go_on(self, works: "Sequence[_Work]") -> None:
@@ -88,17 +90,22 @@ class Syncing:
         self._bundle = bundle = _Bundle()
         while self._asking and len(bundle.fds) < MOST // 2:
             bundle.add(self._asking.popleft())
-        fds = list(bundle.fds.values())
-        bundle.left = len(fds)
-        taken = self._aio.begin(fds, self._took)
-        if rest := fds[taken:]:
-            done = self.waiting.ask(functools.partial(sync, rest))
-            done.add_done_callback(functools.partial(self._took_rest, rest))
+        fds = list(bundle.fds)
+        bundle.left, taken = len(fds), 0
+        try:
+            taken = self._aio.begin(fds, self._took)
+        finally:  # whatever happens nobody waits for ever
+            if rest := fds[taken:]:
+                done = self.waiting.ask(functools.partial(sync, rest))
+                done.add_done_callback(functools.partial(self._took_rest, rest))
 
     def _took_rest(self, fds: Sequence[int], done: Answer[dict[Target, OSError]]) -> None:
-        refused = done.result()
+        failure = done.exception()
         for fd in fds:
-            self._took(fd, refused.get(fd))
+            if failure is None:
+                self._took(fd, done.result().get(fd))
+            else:
+                self._took(fd, NotSynced(errno.EIO, repr(failure)))
 
     def _took(self, fd: int, refused: OSError | None) -> None:
         bundle = self._bundle
@@ -119,10 +126,12 @@ class Syncing:
 
 
 class _Work:
-    """Steps on their way. What a step waits for is open: `targets` has the descriptors."""
+    """Steps on their way. `fds` is what a step waits for; folders among it are open meanwhile."""
 
-    def __init__(self, steps: Steps[Any], answer: Answer[Any]) -> None:
-        self.targets: dict[Target, int] = {}
+    def __init__(self, steps: Steps[Any], answer: Answer[Any], folders: Folders) -> None:
+        self.fds: list[int] = []
+        self._folders = folders
+        self._opened: list[Folder] = []
         self.refused: OSError | None = None
         self._steps = steps
         self._answer = answer
@@ -140,7 +149,7 @@ class _Work:
                     self._returned = made
                 else:
                     self.refused = self._open(made)
-                    if self.targets and self.refused is None:
+                    if self.fds and self.refused is None:
                         return
         except BaseException as error:
             self._raised = error
@@ -159,38 +168,41 @@ class _Work:
         """Open the folders among the targets; tells why that cannot be done."""
         try:
             for target in targets:
-                self.targets[target] = target if isinstance(target, int) else open_folder(target)
+                if isinstance(target, str):
+                    folder = self._folders.open(target)
+                    self._opened.append(folder)
+                    self.fds.append(folder.fd)
+                else:
+                    self.fds.append(target)
         except OSError as error:
             return error
         return None
 
     def _close_folders(self) -> None:
-        targets, self.targets = self.targets, {}
-        for target, fd in targets.items():
-            if isinstance(target, str):
-                os.close(fd)
+        opened, self._opened, self.fds = self._opened, [], []
+        for folder in opened:
+            self._folders.close(folder)
 
 
 class _Bundle:
-    """What is put on the medium at once: `fds` has each target once, `left` tells how many are not
-    there yet."""
+    """What is put on the medium at once: each of `fds`, of which `left` are not there yet."""
 
     def __init__(self) -> None:
         self.began = time.perf_counter()
-        self.fds: dict[Target, int] = {}
+        self.fds: set[int] = set()
         self.left = 0
         self.refused: dict[int, OSError] = {}
         self._works: list[_Work] = []
 
     def add(self, work: _Work) -> None:
-        """Take the targets of a work in."""
+        """Take in what a work waits for."""
         self._works.append(work)
-        self.fds = work.targets | self.fds
+        self.fds.update(work.fds)
 
     def told(self) -> list[_Work]:
         """The works, each told what was refused of its targets."""
         for work in self._works:
-            refusals = (self.refused.get(self.fds[target]) for target in work.targets)
+            refusals = (self.refused.get(fd) for fd in work.fds)
             work.refused = next((each for each in refusals if each is not None), None)
         return self._works
 

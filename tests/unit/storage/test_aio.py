@@ -128,6 +128,23 @@ async def test_a_kernel_that_cannot_takes_nothing(
     assert Aio().begin(files, Ends(1).done) == 0
 
 
+async def test_a_passing_shortage_is_not_for_ever(
+    files: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there was no room for one more context there may be some later."""
+    def refuse(max_requests: int) -> None:
+        raise SystemError(errno.EAGAIN, "not now")
+
+    kernel, ends = Aio(), Ends(len(files))
+    with monkeypatch.context() as scarce:
+        scarce.setattr(aio, "Context", refuse)
+        first = kernel.begin(files, ends.done)
+    second = kernel.begin(files, ends.done)
+
+    assert (first, second) == (0, len(files))
+    assert await ends.all() == dict.fromkeys(files)
+
+
 def test_it_goes_on_with_another_loop(files: list[int]) -> None:
     """What is on its way when a loop ends is nobody's business in the next one."""
     kernel = Aio()

@@ -197,3 +197,39 @@ async def test_a_short_call_is_answered_in_the_same_round() -> None:
             break
 
     assert is_done
+
+
+async def test_the_loop_does_not_wait_where_calls_are_not_brief(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long it would."""
+    monkeypatch.setattr("tusd_py.storage.pool.BRIEF", 10.0)
+    has_gone_on = threading.Event()
+    own = Pool(1, "test", brief=False)
+    answer = own.ask(lambda: has_gone_on.wait(10))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    has_gone_on.set()
+
+    assert await answer
+
+
+async def test_a_thread_that_cannot_start_now_is_started_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No call is lost where the system has no more threads for a moment."""
+    refusals: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("scarce") and len(refusals) < 3:
+            refusals.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*[Pool(2, "scarce").ask(lambda: 7) for _ in range(2)])
+
+    assert answers == [7, 7]
+    assert len(refusals) == 3

@@ -125,6 +125,49 @@ async def test_a_step_may_ask_for_nothing(tmp_path: Path, many: int) -> None:
     assert alone + together == ["done"] * 2 * many
 
 
+@pytest.mark.parametrize("where", ["kernel", "thread"])
+async def test_what_nobody_expects_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Nobody waits for ever, and those who come later are not hurt."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    syncing = Syncing(Pool(2, "test"))
+
+    def fail(*_: object) -> int:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Aio, "begin", fail if where == "kernel" else lambda *_: 0)
+        if where == "thread":
+            broken.setattr("tusd_py.storage.syncing.sync", fail)
+        first = await asyncio.gather(
+            *[syncing.ask(named(tmp_path)) for _ in range(3)], return_exceptions=True
+        )
+
+    assert {type(each) for each in first} == {str if where == "kernel" else NotSynced}
+    assert await syncing.ask(named(tmp_path)) == "done"
+
+
+async def test_a_folder_is_open_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait for it, and however often one step names it."""
+    seen: list[int] = []
+
+    def begin(_self: Aio, fds: Sequence[int], _done: Done) -> int:
+        seen.append(len(fds))
+        return 0
+
+    def work() -> Steps[None]:
+        yield [str(tmp_path), str(tmp_path)]
+
+    monkeypatch.setattr(Aio, "begin", begin)
+    syncing = Syncing(Pool(1, "test"))
+    before = len(os.listdir("/proc/self/fd"))
+    await asyncio.gather(*[syncing.ask(work()) for _ in range(50)])
+
+    assert set(seen) == {1}
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_many_at_once_do_not_look_quick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

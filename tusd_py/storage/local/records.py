@@ -15,7 +15,8 @@ from tusd_py.storage.steps import Steps, Target
 from tusd_py.upload import Upload
 
 MOST, LARGEST = 1024, 2048
-"""So many records that were written lately are known, if they have at most so many bytes."""
+"""So many records that were written lately, or that are ready, are known, if they have at most so
+many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class LocalRecords:
             yield []
             return
         data = self._encoded(self._backed(done, synced=medium.synced(done)))
+        if len(data) > LARGEST:
+            yield []
+            return
         temporary = disk.temporary_for(self._paths.info(done))
         fd = disk.made(temporary, data)
         try:
@@ -132,13 +136,13 @@ class LocalRecords:
         return encode(upload, medium=medium.fields(upload.backing))
 
     def _keep(self, upload: Upload, ready: "_Ready") -> None:
-        """Of those that nobody asks for the oldest goes; the sweeper removes its file."""
+        """Of those that nobody asks for the oldest goes."""
         if (earlier := self._ready.pop(upload.key, None)) is not None:
             disk.remove(earlier.path)
         self._ready[upload.key] = ready
         if len(self._ready) > MOST:
             with contextlib.suppress(KeyError, RuntimeError):  # another thread was faster
-                del self._ready[next(iter(self._ready))]
+                disk.remove(self._ready.pop(next(iter(self._ready))).path)
 
     def _note(self, data: bytes, upload: Upload) -> None:
         """A record that reads like this need not be parsed to know what it says."""

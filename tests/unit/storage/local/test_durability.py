@@ -1,6 +1,8 @@
 """LocalStorage: what is on the medium when, what a power failure leaves, what bad media cost."""
 
 import asyncio
+import errno
+import os
 import time
 import uuid
 from dataclasses import replace
@@ -14,7 +16,7 @@ from tests.faulty_os import FaultyOs, faulty_os
 from tests.uploads import BOOT, LIFE, NOW, UPLOAD, chunk, completed, fresh
 from tusd_py.block import MemoryBlock
 from tusd_py.errors import StorageError, UploadNotFound
-from tusd_py.storage.local import writer
+from tusd_py.storage.local import records, writer
 from tusd_py.storage.local.storage import LocalStorage
 from tusd_py.upload import Completion, Partial, Upload, patched, with_chunk
 
@@ -182,6 +184,53 @@ async def test_a_record_that_was_ready_may_be_gone(storage: LocalStorage, tmp_pa
         path.unlink()
 
     assert await storage.save(completed(upload)) == await storage.load("42", upload.id)
+
+
+async def test_records_that_wait_for_ever_do_not_fill_the_disk(
+    storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those made ready, but never saved, the oldest go; long ones are not made ready."""
+    monkeypatch.setattr(records, "MOST", 2)
+    uploads = []
+    for number in range(5):
+        each = fresh(replace(UPLOAD, id=str(uuid.UUID(int=number)), length=0))
+        uploads.append(await storage.create(each))
+    for upload in uploads * 2:
+        await storage.assemble(upload, completed(upload))
+    few = temporary_files(tmp_path)
+    monkeypatch.setattr(records, "LARGEST", 10)
+    await storage.assemble(uploads[0], completed(uploads[0]))
+
+    assert len(few) == 2
+    assert temporary_files(tmp_path) == few
+
+
+@pytest.mark.parametrize("what", ["record", "claim"])
+async def test_a_folder_that_cannot_be_opened_is_not_on_the_medium(
+    storage: LocalStorage, faulty: FaultyOs, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """With too many open files there is no completion, and an earlier file stays."""
+    earlier = await finish(storage, await begun(storage, b"first", length=5))
+    upload = await begun(storage, b"later", length=5)
+    if what == "record":
+        await storage.assemble(upload)
+    take = faulty.open
+
+    def refuse(path: os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return take(path, flags, mode)
+
+    monkeypatch.setattr(faulty, "open", refuse)
+    with pytest.raises(StorageError):
+        if what == "record":
+            await storage.save(completed(upload))
+        else:
+            await storage.assemble(upload)
+    monkeypatch.setattr(faulty, "open", take)
+
+    assert (await storage.load("42", upload.id)).completion is None
+    assert what == "record" or await content(storage, earlier) == b"first"
 
 
 async def test_a_record_that_cannot_be_made_ready_is_no_file(
