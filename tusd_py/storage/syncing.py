@@ -26,6 +26,9 @@ QUICK = 0.0002
 RECENT = 9
 """So many of the last times tell how long it takes."""
 
+AT_WORK = 128
+"""So many are on their way at most, each with a file and some folders open; others begin later."""
+
 SHARED = 4
 """So many make a step in one call; with the others another thread may go on, should each of them
 have to wait for the disk."""
@@ -42,6 +45,8 @@ class Syncing:
         self._aio = Aio()
         self._folders = Folders()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._later: deque[_Work] = deque()
+        self._at_work = 0
         self._ready: list[_Work] = []
         self._asking: deque[_Work] = deque()
         self._bundle = _Bundle()
@@ -61,16 +66,23 @@ class Syncing:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._ready, self._asking, self._is_busy = loop, [], deque(), False
+            self._later, self._at_work = deque(), 0
         answer: Answer[T] = Answer(loop=loop)
-        self._go_on([_Work(steps, answer, self._folders)])
+        self._later.append(_Work(steps, answer, self._folders))
+        self._go_on([])
         return answer
 
     def _go_on(self, works: "Sequence[_Work]") -> None:
-        """Let them make a step, with all others of this round of the loop."""
-        if not self._ready:
-            assert self._loop is not None
-            self._loop.call_soon(self._make_steps)
+        """Let them make a step, with all others of this round of the loop and those that may begin
+        now."""
+        assert self._loop is not None
+        was_due = bool(self._ready)
         self._ready += works
+        while self._later and self._at_work < AT_WORK:
+            self._at_work += 1
+            self._ready.append(self._later.popleft())
+        if self._ready and not was_due:
+            self._loop.call_soon(self._make_steps)
 
     def _make_steps(self) -> None:
         ready, self._ready = self._ready, []
@@ -80,7 +92,10 @@ class Syncing:
             made.add_done_callback(functools.partial(self._made, works))
 
     def _made(self, works: "Sequence[_Work]", _made: Answer[None]) -> None:
-        self._asking += [work for work in works if not work.has_answered()]
+        asking = [work for work in works if not work.has_answered()]
+        self._asking += asking
+        self._at_work -= len(works) - len(asking)
+        self._go_on([])
         if self._asking and not self._is_busy:
             self._is_busy = True
             asyncio.get_running_loop().call_soon(self._begin)  # others ask in the same round

@@ -132,6 +132,7 @@ async def test_a_passing_shortage_is_not_for_ever(
     files: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there was no room for one more context there may be some later."""
+
     def refuse(max_requests: int) -> None:
         raise SystemError(errno.EAGAIN, "not now")
 

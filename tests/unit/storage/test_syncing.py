@@ -168,6 +168,35 @@ async def test_a_folder_is_open_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+async def test_only_so_many_hold_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others begin when some have ended, also where those failed."""
+    monkeypatch.setattr("tusd_py.storage.syncing.AT_WORK", 3)
+    syncing = Syncing(Pool(2, "test"))
+    at_work: list[int] = []
+    most = 0
+
+    def work(number: int) -> Steps[int]:
+        nonlocal most
+        at_work.append(number)
+        most = max(most, len(at_work))
+        yield [str(tmp_path)]
+        at_work.remove(number)
+        if number % 2:
+            raise StorageError("odd")
+        return number
+
+    async with asyncio.timeout(10):
+        made = await asyncio.gather(
+            *[syncing.ask(work(number)) for number in range(20)], return_exceptions=True
+        )
+
+    assert made[::2] == list(range(0, 20, 2))
+    assert {type(each) for each in made[1::2]} == {StorageError}
+    assert most == 3
+
+
 async def test_many_at_once_do_not_look_quick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
