@@ -70,9 +70,8 @@ class Aio:
         if self._context is None and self._is_able:
             try:
                 self._context = Context(max_requests=MOST)
-            except (
-                SystemError
-            ) as error:  # perhaps there is no room now (fs.aio-max-nr, RLIMIT_NOFILE)
+            except SystemError as error:
+                # else there is no room now: fs.aio-max-nr, RLIMIT_NOFILE
                 self._is_able = error.args[0] not in _NEVER
         return self._context
 

@@ -50,5 +50,5 @@ def _is_at(fd: int, path: str) -> bool:
     """Whether it is still this folder: one may have been removed, and another made there."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path))
-    except FileNotFoundError:
+    except OSError:  # opening it tells why
         return False

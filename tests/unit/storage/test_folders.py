@@ -61,6 +61,22 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     folders.close(old)
 
 
+def test_a_folder_that_cannot_be_reached_any_more(tmp_path: Path) -> None:
+    """Also where somebody has it open: something else lies on the way to it now."""
+    folders = Folders()
+    path = tmp_path / "a" / "b"
+    path.mkdir(parents=True)
+    old = folders.open(str(path))
+    path.rmdir()
+    path.parent.rmdir()
+    path.parent.write_text("a file")
+    with pytest.raises(NotSynced) as caught:
+        folders.open(str(path))
+    folders.close(old)
+
+    assert caught.value.errno == errno.ENOTDIR
+
+
 def test_a_folder_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What it holds does not come onto the medium."""
     faulty = faulty_os(monkeypatch)
