@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tusd_py.errors import StorageError, UploadNotFound
-from tusd_py.storage import disk
+from tusd_py.storage import disk, small_files
 from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local.paths import Paths
 from tusd_py.storage.steps import Steps, Target
@@ -104,9 +104,9 @@ def _write(paths: Paths, upload: Upload, ids: Sequence[str], *, durable: bool) -
     data = " ".join(ids).encode()
     if len(ids) == 1:
         with contextlib.suppress(FileExistsError):
-            yield from disk.make(paths.claim(upload), data, durable=durable)
+            yield from small_files.make(paths.claim(upload), data, durable=durable)
             return
-    yield from disk.replace(paths.claim(upload), data, durable=durable)
+    yield from small_files.replace(paths.claim(upload), data, durable=durable)
 
 
 def _restore(paths: Paths, upload: Upload, before: Sequence[str]) -> Steps[None]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tusd_py.errors import StorageError, UploadError
-from tusd_py.storage import disk
+from tusd_py.storage import disk, small_files
 from tusd_py.storage.fsync import NotSynced
 from tusd_py.storage.local import medium
 from tusd_py.storage.local.medium import Medium
@@ -79,8 +79,8 @@ class LocalRecords:
         if len(data) > LARGEST:
             yield []
             return
-        temporary = disk.temporary_for(self._paths.info(done))
-        fd = disk.made(temporary, data)
+        temporary = small_files.temporary_for(self._paths.info(done))
+        fd = small_files.made(temporary, data)
         try:
             yield [fd]
         except BaseException:
@@ -112,7 +112,7 @@ class LocalRecords:
     def _add(self, upload: Upload) -> Steps[Upload]:
         added = self._backed(upload, synced=0)
         data = self._encoded(added)
-        yield from disk.add(self._paths.info(added), data, durable=self.is_strict)
+        yield from small_files.add(self._paths.info(added), data, durable=self.is_strict)
         self._note(data, added)
         return added
 
@@ -122,7 +122,7 @@ class LocalRecords:
         if ready is not None and ready.data != data:
             disk.remove(ready.path)
             ready = None
-        yield from disk.replace(
+        yield from small_files.replace(
             path, data, durable=is_durable, ready=None if ready is None else ready.path
         )
         self._note(data, upload)
