@@ -14,11 +14,11 @@ import os
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 from tusd_py.errors import StorageError, UploadLocked
-from tusd_py.locks.memory import MemoryLocker
+from tusd_py.locks.memory import MemoryLocker, Taking
 from tusd_py.watching import LockWatch
 
 _LOOK_FOR_WAITERS = 0.15
@@ -77,12 +77,15 @@ class FileLocker:
         self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
     ) -> AbstractAsyncContextManager[None]:
         """See `Locker.lock`."""
-        return _Lock(self, key, wanted, patience)
+        position = _position(key)
+        return Taking(
+            partial(self._begin, key, position, wanted, patience),
+            partial(self._end, key, position),
+        )
 
-    async def take(
+    async def _begin(
         self, key: str, position: int, wanted: Callable[[], None], patience: float
     ) -> None:
-        """Hold a lock, which is at that position, until it is let go. Raises `UploadLocked`."""
         since = asyncio.get_running_loop().time()
         await self._memory.take(key, wanted, patience)
         try:
@@ -93,8 +96,7 @@ class FileLocker:
             raise
         self._watch(position, wanted)
 
-    def let_go(self, key: str, position: int) -> None:
-        """Give a lock to who waits for it."""
+    def _end(self, key: str, position: int) -> None:
         try:
             self._free(position)
         finally:
@@ -173,30 +175,6 @@ class FileLocker:
         answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, position))
         kind: int = _FLOCK.unpack(answer)[0]
         return kind != fcntl.F_UNLCK
-
-
-class _Lock:
-    """A lock while it is held."""
-
-    def __init__(
-        self, locker: FileLocker, key: str, wanted: Callable[[], None], patience: float
-    ) -> None:
-        self._locker = locker
-        self._key = key
-        self._position = _position(key)
-        self._wanted = wanted
-        self._patience = patience
-
-    async def __aenter__(self) -> None:
-        await self._locker.take(self._key, self._position, self._wanted, self._patience)
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._locker.let_go(self._key, self._position)
 
 
 def _open(path: Path) -> int:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 
 from tusd_py.errors import UploadLocked
@@ -47,7 +48,7 @@ class MemoryLocker:
         self, key: str, *, wanted: Callable[[], None], patience: float = 0.0
     ) -> AbstractAsyncContextManager[None]:
         """See `Locker.lock`; waits `timeout` seconds after `patience`."""
-        return _Lock(self, key, wanted, patience)
+        return Taking(partial(self.take, key, wanted, patience), partial(self.let_go, key))
 
     async def take(self, key: str, wanted: Callable[[], None], patience: float) -> None:
         """Hold a lock until it is let go. Raises `UploadLocked`."""
@@ -123,19 +124,16 @@ class MemoryLocker:
             held.ask()
 
 
-class _Lock:
-    """A lock while it is held. Each request takes several: a generator would take longer."""
+class Taking:
+    """A lock that is taken when it is entered, and let go when it is left. Each request takes
+    several: a generator would take longer."""
 
-    def __init__(
-        self, locker: MemoryLocker, key: str, wanted: Callable[[], None], patience: float
-    ) -> None:
-        self._locker = locker
-        self._key = key
-        self._wanted = wanted
-        self._patience = patience
+    def __init__(self, take: Callable[[], Awaitable[None]], let_go: Callable[[], None]) -> None:
+        self._take = take
+        self._let_go = let_go
 
     async def __aenter__(self) -> None:
-        await self._locker.take(self._key, self._wanted, self._patience)
+        await self._take()
 
     async def __aexit__(
         self,
@@ -143,4 +141,4 @@ class _Lock:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._locker.let_go(self._key)
+        self._let_go()
