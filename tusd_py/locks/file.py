@@ -2,8 +2,9 @@
 
 One file, never written: an upload is a byte of it, locked with an open file description lock
 (fcntl(2), F_OFD_SETLK). Such a lock dies with its process and leaves nothing behind, so there is
-no lock file to be stale or to clean up. The byte after it is locked by who waits, which is how a
-holder in another process learns that it is wanted.
+no lock file to be stale or to clean up. Another byte of it is locked by who waits, which is how a
+holder in another process learns that it is wanted. All of these lie behind those of the uploads, so
+that one question tells whether anybody waits, however many locks are held.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,11 @@ from tusd_py.watching import LockWatch
 _LOOK_FOR_WAITERS = 0.15
 _TRY_AGAIN = 0.02
 _FLOCK = struct.Struct("hhqqi4x")
+
+_WAITERS = 1 << 62
+"""Where the bytes of those who wait begin, and those of the uploads end."""
+
+_END = 2**63 - 1
 
 
 class FileLocker:
@@ -127,11 +133,11 @@ class FileLocker:
                 if now >= deadline:
                     raise UploadLocked
                 if now >= impatient_at and not is_asking:
-                    is_asking = self._take(position + 1)
+                    is_asking = self._take(_WAITERS + position)
                 await asyncio.sleep(_TRY_AGAIN)
         finally:
             if is_asking:
-                self._free(position + 1)
+                self._free(_WAITERS + position)
             if self._meter is not None:
                 self._meter.waited(loop.time() - since)
 
@@ -145,9 +151,9 @@ class FileLocker:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """One timer for all locks: most are held for a moment only."""
         self._looking = None
-        for position, wanted in list(self._watched.items()):
-            if self._is_taken(position + 1):
-                del self._watched[position]
+        for position in self._waited_for():
+            wanted = self._watched.pop(position, None)
+            if wanted is not None:
                 if self._meter is not None:
                     self._meter.asked()
                 wanted()
@@ -171,10 +177,20 @@ class FileLocker:
         if self._is_closing:
             self.close()
 
-    def _is_taken(self, position: int) -> bool:
-        answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK, position))
-        kind: int = _FLOCK.unpack(answer)[0]
-        return kind != fcntl.F_UNLCK
+    def _waited_for(self) -> Iterator[int]:
+        """The places of the uploads that other processes wait for. The system tells one of those in
+        a range, any of them: then each side of it is asked about."""
+        ranges = [(_WAITERS, _END)]
+        while ranges:
+            start, stop = ranges.pop()
+            if start == stop:
+                continue
+            asked = _range(fcntl.F_WRLCK, start, stop - start)
+            answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, asked)
+            kind, _, found, *_ = _FLOCK.unpack(answer)
+            if kind != fcntl.F_UNLCK:
+                yield found - _WAITERS
+                ranges += [(start, found), (found + 1, stop)]
 
 
 def _open(path: Path) -> int:
@@ -183,10 +199,11 @@ def _open(path: Path) -> int:
 
 
 def _position(key: str) -> int:
-    """An even place in the file; 2**61 of them, so two uploads practically never share one."""
+    """An even place in the file, so that the system joins no two of them; there are 2**61, so two
+    uploads practically never share one."""
     digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 2) & ~1
 
 
-def _range(kind: int, position: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, position, 1, 0)
+def _range(kind: int, position: int, size: int = 1) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, position, size, 0)

@@ -49,9 +49,9 @@ class Pool:
     def __init__(self, size: int, name: str, *, width: int = 1, brief: bool = True) -> None:
         self._name = name
         self._size = size
-        self._started = 0
-        self._turns: SimpleQueue[_Turn | None] = SimpleQueue()
-        weakref.finalize(self, _dismiss, self._turns, size)
+        self._threads: list[_Turns] = []
+        self._idle: _Idle = deque()
+        weakref.finalize(self, _dismiss, self._threads)
         self._least = self._width = width
         self._is_brief = brief and width == 1
         self._calls: _Calls = deque()
@@ -85,24 +85,29 @@ class Pool:
         self._is_waking = False
         turn = None
         for _ in range(min(len(self._calls), self._width - self._awake)):
-            if self._started <= self._awake and not self._start() and not self._started:
-                return  # `_look` tries again
+            thread = self._spare()
+            if thread is None:
+                break  # `_look` tries again
             self._awake += 1
             turn = _Turn(self._calls, self._answers, self._leaves, loop, self._rest)
-            self._turns.put(turn)
+            thread.put(turn)
         if turn is not None and self._awake == 1 and self._is_brief:
             self._wait_for(turn)
 
-    def _start(self) -> bool:
-        """Start another thread; False when the system has none for us now."""
-        name = f"{self._name}-{self._started + 1}"
-        thread = threading.Thread(target=_serve, args=[self._turns], name=name, daemon=True)
+    def _spare(self) -> "_Turns | None":
+        """The thread that was at work last of those that are not, or another one; None when the
+        system has none for us now."""
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        turns: _Turns = SimpleQueue()
+        name = f"{self._name}-{len(self._threads) + 1}"
+        thread = threading.Thread(target=_serve, args=[turns, self._idle], name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            return False
-        self._started += 1
-        return True
+            return None
+        self._threads.append(turns)
+        return turns
 
     def _wait_for(self, turn: "_Turn") -> None:
         """Let the only thread at work go on alone for a moment."""
@@ -159,6 +164,11 @@ _Answers = deque[tuple[Answer[Any], object, BaseException | None]]
 _Leaves = deque[None]
 """For each of them one thread rests though there are more calls."""
 
+_Turns = SimpleQueue["_Turn | None"]
+"""What one thread gets to do: if all had one queue, each that takes a turn would wake another."""
+
+_Idle = deque[_Turns]
+
 
 class _Turn:
     """What a thread is to do: the calls, where their answers go, and who hears of the end."""
@@ -180,18 +190,26 @@ class _Turn:
         self.over = threading.Lock()
         self.over.acquire()
 
+    def tell(self) -> None:
+        """Let the loop know that it is done."""
+        self.over.release()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(self.rest, self)
 
-def _dismiss(turns: SimpleQueue[_Turn | None], size: int) -> None:
+
+def _dismiss(threads: list[_Turns]) -> None:
     """Let the threads of a pool end that nobody can ask any more."""
-    for _ in range(size):
+    for turns in threads:
         turns.put(None)
 
 
-def _serve(turns: SimpleQueue[_Turn | None]) -> None:
+def _serve(turns: _Turns, idle: _Idle) -> None:
     """The life of a thread. No call is lost when the process ends around it: whoever asked waits
     for the answer."""
     while (turn := turns.get()) is not None:
         _work(turn)
+        idle.append(turns)
+        turn.tell()
         del turn  # it may be the last that knows the pool
 
 
@@ -216,6 +234,3 @@ def _work(turn: _Turn) -> None:
         except BaseException as error:
             answers.append((answer, None, error))
         del call, answer  # no traceback keeps them
-    turn.over.release()
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        turn.loop.call_soon_threadsafe(turn.rest, turn)
