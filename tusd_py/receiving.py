@@ -15,7 +15,8 @@ from tusd_py.upload import Chunk, Upload, require_room
 CHECK_SECONDS = 0.8
 CHECK_BYTES = 32 << 20
 """How often the record follows while an append runs (architecture, decision 2): with the time that
-it takes, at most a second behind."""
+it takes, at most a second behind; and before a block as large as the largest so far would make it
+more bytes."""
 
 
 async def receive_append(
@@ -43,6 +44,7 @@ async def receive_append(
     start = upload.offset
     position = checked = start
     checked_at = time.monotonic()
+    largest = 0
     try:
         while True:
             pause = CHECK_SECONDS if position > checked else None
@@ -53,10 +55,12 @@ async def receive_append(
                 require_room(
                     upload, block.most, None if space is None else space + start - position
                 )
-                position += await writer.write(block)
+                size = await writer.write(block)
+                position += size
+                largest = max(largest, size)
                 if count is not None:
                     count(position)
-            if digest is None and _is_due(position - checked, checked_at):
+            if digest is None and _is_due(position - checked, largest, checked_at):
                 checked, checked_at = position, time.monotonic()
                 upload = await writer.checkpoint(functools.partial(grown, upload))
                 if stored is not None:
@@ -121,5 +125,7 @@ async def same_as(body: Body, pieces: Sequence[Chunk]) -> bool:
     return len(rest) == 1 and size == rest[0].size and digest.digest() == rest[0].digest
 
 
-def _is_due(size: int, checked_at: float) -> bool:
-    return size >= CHECK_BYTES or (size > 0 and time.monotonic() - checked_at >= CHECK_SECONDS)
+def _is_due(size: int, largest: int, checked_at: float) -> bool:
+    if not size:
+        return False
+    return size + largest > CHECK_BYTES or time.monotonic() - checked_at >= CHECK_SECONDS

@@ -203,6 +203,15 @@ async def test_the_record_follows_every_32_mib(storage: MemoryStorage, ticks: Ti
     assert offsets(storage) == [32 * MIB, 64 * MIB, 72 * MIB]
 
 
+async def test_the_record_follows_before_it_is_too_late(
+    storage: MemoryStorage, ticks: Ticks
+) -> None:
+    """Where another block would make it more than 32 MiB it follows before that."""
+    await receive(storage, MemoryBody(*[bytes(12 * MIB)] * 5))
+
+    assert offsets(storage) == [24 * MIB, 48 * MIB, 60 * MIB]
+
+
 async def test_the_record_follows_as_far_as_it_can(storage: MemoryStorage, ticks: Ticks) -> None:
     """A writer may let less count than was written; at the end all counts."""
     body = SlowBody(ticks, (2.0, b"abc"), (2.0, b"def"), (2.0, b"g"), (2.0, b"hijk"), (0.1, b"l"))

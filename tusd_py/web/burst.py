@@ -16,6 +16,10 @@ from tusd_py.interfaces import Hasher
 from tusd_py.web.pump import AT_ONCE, CANNOT_SPLICE, LONG, MOST, CannotSplice, Pump
 from tusd_py.web.wire import Wire
 
+FEW = 16 << 10
+"""So few bytes that have come are worth no thread of their own: who takes them may keep them in
+memory for a moment."""
+
 
 class Burst:
     """The `rest` of a body, in bytes, behind a socket that nobody else reads from meanwhile.
@@ -72,21 +76,26 @@ class Burst:
             self._wire.close()
         self._at_end()
 
-    def into(self, fd: int, position: int, hashers: Sequence[Hasher]) -> int:
+    def into(self, fd: int, position: int, most: int, hashers: Sequence[Hasher]) -> int:
         """Move what has come into a file. Raises the `OSError` of writing."""
         with self._used() as is_open:
             if not is_open:
                 return 0
-            size = self._pump.move(self, fd, position)
+            size = self._pump.move(self, fd, position, most)
             if hashers and size:
                 if self._digest is not None:
                     self._digest.result()  # one after the other, and no more than one behind
                 self._digest = self._pump.digest(fd, position, size, hashers)
             return size
 
-    def take(self) -> bytes:
+    @property
+    def most(self) -> int:
+        """So many bytes the next block has at most."""
+        return min(self.rest, FEW if self._wire.waiting() <= FEW else MOST)
+
+    def take(self, most: int) -> bytes:
         """Some of what has come; `b""` if that is nothing."""
-        most = min(self.rest, PIECE)
+        most = min(self.rest, PIECE, most)
         with self._used() as is_open:
             if not (is_open and most):
                 return b""
@@ -169,7 +178,7 @@ class BurstBlock:
     def __init__(self, burst: Burst, hashers: Sequence[Hasher]) -> None:
         self._burst = burst
         self._hashers = hashers
-        self._most = self._room = min(burst.rest, MOST)
+        self._most = self._room = burst.most
         self._begun_at = time.monotonic()
 
     @property
@@ -179,11 +188,11 @@ class BurstBlock:
 
     def into(self, fd: int, position: int) -> int:
         """See `Block.into`."""
-        return self._burst.into(fd, position, self._hashers)
+        return self._burst.into(fd, position, self._most, self._hashers)
 
     def take(self) -> bytes:
         """See `Block.take`."""
-        data = self._burst.take() if self._has_time else b""
+        data = self._burst.take(self._room) if self._has_time else b""
         self._room -= len(data)
         hash_all(self._hashers, data)
         return data

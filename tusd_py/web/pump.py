@@ -20,8 +20,9 @@ from tusd_py.interfaces import Hasher
 
 T = TypeVar("T")
 
-MOST = 8 << 20
-"""Bytes that one call moves at most, so that others have their turn."""
+MOST = 16 << 20
+"""Bytes that one call moves at most, so that others have their turn. Between two calls the client
+waits for the event loop."""
 
 AT_ONCE, LEAST = 1 << 20, 64 << 10
 """Bytes that one system call moves at most, on a fast medium and on the slowest."""
@@ -72,14 +73,14 @@ class Pump:
         while self._pipes:
             self._pipes.pop().close()
 
-    def move(self, source: Source, fd: int, position: int) -> int:
-        """Move what has come into a file, and return how many bytes, at most `MOST`.
+    def move(self, source: Source, fd: int, position: int, most: int = MOST) -> int:
+        """Move what has come into a file, and return how many bytes, at most `most`.
 
         Raises the `OSError` of writing.
         """
         if not self._can_splice:
-            return self._copy(source, fd, position)
-        return self._splice(source, fd, position)
+            return self._copy(source, fd, position, most)
+        return self._splice(source, fd, position, most)
 
     def digest(self, fd: int, position: int, size: int, hashers: Sequence[Hasher]) -> Future[None]:
         """Let `hashers` see bytes of a file, large numbers of them later. The descriptor is not
@@ -96,16 +97,16 @@ class Pump:
             os.close(own)
             raise
 
-    def _splice(self, source: Source, fd: int, position: int) -> int:
+    def _splice(self, source: Source, fd: int, position: int, most: int) -> int:
         moved = 0
         try:
             pipe = _spare(self._pipes) or _Pipe()
         except OSError:  # too many files are open
-            return self._copy(source, fd, position)
+            return self._copy(source, fd, position, most)
         try:
             with _Pace(source) as pace:
-                while moved < MOST and not pace.is_slow:
-                    size = source.splice(pipe.entry, min(source.step, MOST - moved))
+                while moved < most and not pace.is_slow:
+                    size = source.splice(pipe.entry, min(source.step, most - moved))
                     if not size:
                         break
                     if not pipe.empty_into(fd, position + moved, size):
@@ -119,11 +120,11 @@ class Pump:
         self._pipes.append(pipe)
         return moved
 
-    def _copy(self, source: Source, fd: int, position: int) -> int:
+    def _copy(self, source: Source, fd: int, position: int, most: int) -> int:
         moved = 0
         with self._buffer() as buffer, _Pace(source) as pace:
-            while moved < MOST and not pace.is_slow:
-                size = source.receive_into(buffer[: min(source.step, MOST - moved)])
+            while moved < most and not pace.is_slow:
+                size = source.receive_into(buffer[: min(source.step, most - moved)])
                 if not size:
                     break
                 write_all(fd, buffer[:size], position + moved)

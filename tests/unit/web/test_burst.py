@@ -15,8 +15,8 @@ import pytest
 from tusd_py.interfaces import Hasher
 from tusd_py.web import burst as bursts
 from tusd_py.web import pump as pumps
-from tusd_py.web.burst import Burst, BurstBlock
-from tusd_py.web.pump import Pump
+from tusd_py.web.burst import FEW, Burst, BurstBlock
+from tusd_py.web.pump import MOST, Pump
 from tusd_py.web.wire import Wire
 
 DATA = bytes(range(256)) * 1200  # 300 KiB
@@ -154,11 +154,11 @@ async def test_a_failed_write_leaves_nothing_for_others(tmp_path: Path) -> None:
         await line.send(b"of somebody else")
         await line.burst.ready()
         with (tmp_path / "a").open("rb") as file, pytest.raises(OSError, match="Bad file"):
-            line.burst.into(file.fileno(), 0, ())
+            line.burst.into(file.fileno(), 0, MOST, ())
         await line.send(b"mine")
         await line.burst.ready()
         with (tmp_path / "b").open("w+b") as file:
-            line.burst.into(file.fileno(), 0, ())
+            line.burst.into(file.fileno(), 0, MOST, ())
 
     assert (tmp_path / "b").read_bytes() == b"mine"
 
@@ -209,9 +209,9 @@ async def test_after_the_end_nothing_is_taken(line: Line, tmp_path: Path) -> Non
     line.burst.end()
     line.burst.end()
     with (tmp_path / "a").open("w+b") as file:
-        moved = line.burst.into(file.fileno(), 0, ())
+        moved = line.burst.into(file.fileno(), 0, MOST, ())
 
-    assert (moved, line.burst.take()) == (0, b"")
+    assert (moved, line.burst.take(MOST)) == (0, b"")
     assert line.server.recv(100) == b"hello"
     assert line.ends == [len(DATA)]
 
@@ -235,11 +235,13 @@ async def test_a_socket_in_use_is_not_closed(line: Line, tmp_path: Path) -> None
     await line.send(b"hello")
     await line.burst.ready()
     with (tmp_path / "a").open("w+b") as file:
-        line.burst.into(file.fileno(), 0, ())  # makes a pipe, which is kept
+        line.burst.into(file.fileno(), 0, MOST, ())  # makes a pipe, which is kept
         await line.send(b"again")
         await line.burst.ready()
         before = descriptors()
-        moving = asyncio.create_task(asyncio.to_thread(line.burst.into, file.fileno(), 0, (held,)))
+        moving = asyncio.create_task(
+            asyncio.to_thread(line.burst.into, file.fileno(), 0, MOST, (held,))
+        )
         await asyncio.to_thread(held.has_begun.wait, 10)
         line.burst.end()
         during = descriptors()
@@ -277,7 +279,7 @@ async def test_without_a_pipe_bytes_come_through_memory(
     await line.send(b"hello")
     await line.burst.ready()
     with (tmp_path / "a").open("w+b") as file:
-        moved = line.burst.into(file.fileno(), 0, ())
+        moved = line.burst.into(file.fileno(), 0, MOST, ())
 
     assert moved == 5
     assert (tmp_path / "a").read_bytes() == b"hello"
@@ -311,7 +313,7 @@ async def test_a_slow_medium_ends_the_call(
     sizes: list[int] = []
     with (tmp_path / "a").open("w+b") as file:
         for _ in range(4):
-            sizes.append(line.burst.into(file.fileno(), sum(sizes), ()))
+            sizes.append(line.burst.into(file.fileno(), sum(sizes), MOST, ()))
         least = line.burst.step
         ticks.seconds = 0.0
         await line.moved_into(file.fileno(), sum(sizes))
@@ -338,3 +340,48 @@ async def test_a_block_gives_a_bounded_number_of_bytes_to_memory(
 
     assert sizes == [1000, 1000, 1000, 0]
     assert BurstBlock(line.burst, ()).take() == DATA[3000:4000]
+
+
+async def test_few_bytes_are_a_small_block(line: Line) -> None:
+    """Whoever takes them knows that it is not much, and may keep it in memory."""
+    await line.send(b"a drop")
+    await line.burst.ready()
+    block = BurstBlock(line.burst, ())
+
+    assert block.most == FEW
+    assert (block.take(), block.take()) == (b"a drop", b"")
+    assert line.burst.is_dry
+
+
+async def test_many_bytes_are_a_large_block(line: Line) -> None:
+    """Threads are for them."""
+    await line.send(DATA[: FEW + 1])
+    await line.burst.ready()
+
+    assert BurstBlock(line.burst, ()).most == len(DATA)
+
+
+async def test_the_end_of_a_connection_is_seen_when_nothing_is_taken(line: Line) -> None:
+    """No thread is needed for that; it is not the end of the body."""
+    line.client.close()
+    await line.burst.ready()
+    block = BurstBlock(line.burst, ())
+
+    assert block.most == FEW
+    assert block.take() == b""
+    assert line.burst.is_broken
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+async def test_a_small_block_stays_small(line: Line, tmp_path: Path, is_in_memory: bool) -> None:
+    """What comes after it was made is left for the next one."""
+    await line.send(b"a drop")
+    await line.burst.ready()
+    block = BurstBlock(line.burst, ())
+    await line.send(DATA[:FEW])
+    with (tmp_path / "a").open("w+b") as file:
+        size = len(block.take()) if is_in_memory else block.into(file.fileno(), 0)
+    rest = BurstBlock(line.burst, ()).take()
+
+    assert (size, len(rest)) == (FEW, len(b"a drop"))
+    assert not block.take()
