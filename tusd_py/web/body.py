@@ -87,8 +87,8 @@ class RequestBody:
             raise
 
     async def _arrived(self, pause: float | None, hashers: Sequence[Hasher]) -> Block | None:
-        if self._is_stopped:
-            raise BodyStopped
+        if self._is_stopped and self._content.exception() is None:
+            raise BodyStopped  # a client that has gone ends by itself: what it had sent is at hand
         if not self._is_begun and (first := self._begun()):
             return MemoryBlock(first, hashers)
         if self._burst is not None:

@@ -207,6 +207,22 @@ async def test_an_unread_body_is_not_silent() -> None:
         assert await body.read() == b"hello"
 
 
+async def test_what_a_client_had_sent_counts_though_somebody_waits() -> None:
+    """It has gone, and another request wants the upload before all of it was read: there is
+    nothing to wait for."""
+    async with handed_over(head("Content-Length: 10")) as arrival:
+        body = RequestBody(arrival.request, idle=10.0)
+        await arrival.send(b"hello")
+        await arrival.arrived(5)
+        await arrival.hang_up()
+        body.stop()
+        data = await body.read()
+        with pytest.raises(BodyInterrupted):
+            await body.read()
+
+    assert data == b"hello"
+
+
 async def test_stop_before_silence_ends() -> None:
     """A stopped body is stopped, not stalled."""
     async with handed_over(head("Content-Length: 5")) as arrival:
