@@ -43,7 +43,7 @@ class MemoryBlock:
         return size
 
 
-def write_all(fd: int, data: bytes | memoryview, position: int) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview, position: int) -> None:
     """Write all of `data` at `position` of a file. Raises `OSError`."""
     view = memoryview(data)
     while view:

@@ -71,7 +71,7 @@ class Burst:
         with self._lock:
             self._is_ended = True
             is_used = self._users > 0
-        self._wire.wake()
+            self._wire.wake()  # before a thread closes it: only the loop may watch no more
         if not is_used:
             self._wire.close()
         self._at_end()

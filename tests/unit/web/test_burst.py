@@ -1,10 +1,13 @@
 """Bursts: from a socket into a file, by threads that never wait for the client."""
 
 import asyncio
+import fcntl
+import functools
 import hashlib
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -251,6 +254,35 @@ async def test_a_socket_in_use_is_not_closed(line: Line, tmp_path: Path) -> None
     assert moved == 5
     assert during == before
     assert descriptors() == before - 2
+
+
+async def test_only_the_loop_watches_no_more(line: Line, tmp_path: Path) -> None:
+    """Also when a thread is done with the socket just then: it closes it after that."""
+    held = Held()
+    wire = line.burst._wire
+    await line.send(b"hello")
+    await line.burst.ready()
+    seen: list[int] = []
+
+    def unwatch(fd: int) -> None:
+        held.may_go_on.set()
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
+            pass
+        with suppress(OSError):  # it is closed
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+            seen.append(threading.get_ident())
+
+    with (tmp_path / "a").open("w+b") as file:
+        into = functools.partial(line.burst.into, file.fileno(), 0, MOST, (held,))
+        moving = asyncio.create_task(asyncio.to_thread(into))
+        await asyncio.to_thread(held.has_begun.wait, 10)
+        wire.wake()
+        wire._unwatch = unwatch
+        line.burst.end()
+        await moving
+
+    assert seen == [threading.get_ident()]
 
 
 async def test_nothing_is_left_open(tmp_path: Path) -> None:

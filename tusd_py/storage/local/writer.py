@@ -50,8 +50,7 @@ class LocalWriter:
         self._records = records
         self._staging = staging
         self._fd: int | None = None
-        self._held: list[bytes] = []
-        self._held_size = 0
+        self._held: bytes | bytearray = b""
         self._upload = upload
         self._position = upload.offset
         self._kept = upload.offset
@@ -61,11 +60,8 @@ class LocalWriter:
         self._is_behind = upload.offset - self._synced >= SYNC_BYTES
 
     async def write(self, block: Block) -> int:
-        if self._fd is None and self._held_size + block.most <= HELD:
-            data = block.take()
-            self._held.append(data)
-            self._held_size += len(data)
-            size = len(data)
+        if self._fd is None and len(self._held) + block.most <= HELD:
+            size = self._hold(block.take())
         else:
             size = await self._threads.run_bulk(self._put_block, block)
         self._position += size
@@ -181,11 +177,21 @@ class LocalWriter:
             os.close(fd)
         return stored
 
+    def _hold(self, data: bytes) -> int:
+        """In one piece: very many small ones would take far more memory than they have bytes."""
+        if isinstance(self._held, bytearray):
+            self._held += data
+        elif self._held:
+            self._held = bytearray(self._held + data)
+        else:
+            self._held = data
+        return len(data)
+
     def _put_held(self) -> int:
         """Write the bytes that wait in memory; return the descriptor, open from now on."""
         fd = self._opened()
-        write_all(fd, b"".join(self._held), self._position - self._held_size)
-        self._held, self._held_size = [], 0
+        write_all(fd, self._held, self._position - len(self._held))
+        self._held = b""
         return fd
 
     def _put_block(self, block: Block) -> int:
