@@ -1,5 +1,6 @@
 """What small uploads cost on a local file system: calls in threads, records, files."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,3 +199,22 @@ async def test_what_another_process_wrote_is_the_truth(
     assert seen == [upload, theirs]
     assert seen[1].offset == 10
     assert await storage.has_file(upload) is False
+
+
+async def test_bytes_that_wait_take_little_memory(storage: LocalStorage) -> None:
+    """Also those of a client that sends them one by one."""
+    upload = await storage.create(fresh(UPLOAD))
+    many = HELD // 8
+    tracemalloc.start()
+    try:
+        async with storage.writer(upload, atomic=True) as writer:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(many):
+                await writer.write(MemoryBlock(bytes(bytearray(1))))
+            after, _ = tracemalloc.get_traced_memory()
+            done = await writer.commit(grown(upload, many))
+    finally:
+        tracemalloc.stop()
+
+    assert done.offset == many
+    assert after - before < HELD
