@@ -73,7 +73,7 @@ class Pump:
         while self._pipes:
             self._pipes.pop().close()
 
-    def move(self, source: Source, fd: int, position: int, most: int = MOST) -> int:
+    def move(self, source: Source, fd: int, position: int, most: int) -> int:
         """Move what has come into a file, and return how many bytes, at most `most`.
 
         Raises the `OSError` of writing.
