@@ -1,7 +1,6 @@
 """A whole server: in this process, or spread over workers that have in common what users share."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,7 +46,6 @@ def _run_workers(config: Config, count: int, announce: Callable[[int], None]) ->
     port = listeners.port
     ledger = Ledger(count)
     most = connections_that_fit(-(-config.max_connections // count))
-    parent = os.getpid()
 
     def work(number: int, line: Line) -> int:
         sockets = listeners.keep(number)
@@ -65,7 +63,7 @@ def _run_workers(config: Config, count: int, announce: Callable[[int], None]) ->
         except UploadError as error:
             line.cannot_serve(str(error), 2)
             return 2
-        if os.getppid() != parent:
+        if line.is_orphaned:
             shutil.rmtree(counters, ignore_errors=True)
         return 0
 

@@ -5,9 +5,10 @@ milliseconds, shares the memory of all that was imported, and has the settings, 
 shared memory without being told. The parent does nothing but watch.
 
 Two pipes join a worker to its parent. The worker writes to one when it serves, or why it cannot.
-The other is never written to: its end says that the parent is about to leave, or was killed. A
-signal would not do: whoever signals the whole process group (a terminal, systemd) would seem to
-signal twice, and a killed parent sends none.
+The parent writes to the other when it is about to leave, and nobody reads that; its end says that
+there is no parent any more. A signal would not do: whoever signals the whole process group (a
+terminal, systemd) would seem to signal twice, and a killed parent sends none. Nor would the number
+of the parent: a killed one has closed its pipes before its children are given to another.
 """
 
 import logging
@@ -46,6 +47,13 @@ class Line:
 
     leave: int
     _say: int
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the parent is gone, and with it who would tidy up after all have left."""
+        poll = select.poll()
+        poll.register(self.leave, select.POLLIN)
+        return any(events & select.POLLHUP for _fd, events in poll.poll(0))
 
     def serving(self) -> None:
         """Tell the parent that requests are taken."""
@@ -105,9 +113,10 @@ class Supervisor:
         self._wake, self._wakes = os.pipe()
 
     def run(self) -> None:
-        """Return when all have left after SIGTERM or SIGINT; a second signal ends the process.
+        """Return when all have left after SIGTERM or SIGINT; a second signal ends all at once.
 
-        Raises `CannotServe`: the first is started alone, and the others when it serves.
+        Raises `SystemExit` then, and `CannotServe`: the first is started alone, and the others
+        when it serves.
         """
         with self._catching_signals():
             try:
@@ -122,8 +131,7 @@ class Supervisor:
             finally:
                 self._kill(signal.SIGKILL)
                 os.close(self._leave)
-                if self._leave_by is None:
-                    os.close(self._alive)
+                os.close(self._alive)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -182,14 +190,13 @@ class Supervisor:
         while self._caught:
             signum = self._caught.pop(0)
             if self._leave_by is not None:
-                self._kill(signal.SIGKILL)
-                os._exit(128 + signum)
+                raise SystemExit(128 + signum)
             logger.info("leaving")
             self._left = time.monotonic()
             self._leave_by = self._left + self._patience
             self._due.clear()
             self._on_leaving()
-            os.close(self._alive)
+            os.write(self._alive, b"leave\n")
 
     def _listen_to_workers(self) -> None:
         for worker in self._workers.values():

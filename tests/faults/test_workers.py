@@ -310,3 +310,20 @@ async def test_nobody_outlives_a_killed_parent(
     assert answer.status == 503
     assert counters
     assert not any(map(Path.exists, counters))
+
+
+async def test_a_second_signal_leaves_nothing_behind(
+    make_process: MakeProcess, http: aiohttp.ClientSession
+) -> None:
+    """Who does not want to wait for a client that sends nothing has the same clean end."""
+    crew = await crew_of(make_process, http)
+    workers = crew.workers
+    counters = [Path(name) for name in _open_in(workers[0]) if name.startswith("/dev/shm/tusd")]
+    os.kill(workers[0], signal.SIGSTOP)  # which would not leave in time
+    os.kill(crew.pid, signal.SIGTERM)
+    await until(lambda: not is_alive(workers[1]))
+    await crew.process.end(signal.SIGINT)
+    await until(lambda: not any(map(is_alive, workers)))
+
+    assert counters
+    assert not any(map(Path.exists, counters))

@@ -21,9 +21,10 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def serve(line):
-    line.serving()
     say("serves")
+    line.serving()
     select.select([line.leave], [], [])
+    say("leaves", line.is_orphaned)
     return 0
 
 def work(number, line):
@@ -150,6 +151,21 @@ async def test_all_are_said_to_serve_once() -> None:
     assert [line for line in after if line[0] == "ended"] == [["ended", "1"]] * 2
     assert ["serving"] not in after
     assert "serving" not in rest
+
+
+@pytest.mark.parametrize(
+    ("signum", "is_orphaned"), [(signal.SIGTERM, "False"), (signal.SIGKILL, "True")]
+)
+async def test_a_worker_knows_whether_its_parent_is_gone(
+    signum: signal.Signals, is_orphaned: str
+) -> None:
+    """It is told to leave either way; tidying up is left to the parent while there is one."""
+    async with supervised(ALL_SERVE) as process:
+        await said(process, "serving")
+        process.send_signal(signum)
+        lines = (await all_said(process)).splitlines()
+
+    assert [line for line in lines if line.startswith("leaves")] == [f"leaves {is_orphaned}"] * 2
 
 
 async def test_a_second_signal_ends_all_at_once() -> None:
