@@ -22,11 +22,13 @@ class MemoryBlock:
         """See `Block.most`: all of them."""
         return self._most
 
-    def into(self, fd: int, position: int) -> int:
+    def into(self, fd: int, position: int, most: int | None = None) -> int:
         """See `Block.into`."""
-        hash_all(self._hashers, self._data)
-        write_all(fd, self._data, position)
-        return len(self._data)
+        size = len(self._data) if most is None else min(most, len(self._data))
+        taken, self._data = self._data[:size], memoryview(self._data)[size:]
+        hash_all(self._hashers, taken)
+        write_all(fd, taken, position)
+        return size
 
     def take(self) -> bytes:
         """See `Block.take`."""

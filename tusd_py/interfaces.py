@@ -24,11 +24,12 @@ class Block(Protocol):
     def most(self) -> int:
         """At most so many bytes; 0 is the end of the body."""
 
-    def into(self, fd: int, position: int) -> int:
-        """Write the bytes to a file, and return how many there were.
+    def into(self, fd: int, position: int, most: int | None = None) -> int:
+        """Write the bytes to a file, and return how many there were; with `most` no more than that,
+        and the next ones when it is called again. When it returns 0 the hashers have seen all.
 
-        Raises the `OSError` of writing; the bytes are lost then. What breaks the body is told by
-        the next `Body.arrive`.
+        What the file has behind them is of no meaning. Raises the `OSError` of writing; the bytes
+        are lost then. What breaks the body is told by the next `Body.arrive`.
         """
 
     def take(self) -> bytes:

@@ -36,6 +36,18 @@ def test_a_block_goes_into_a_file(tmp_path: Path) -> None:
     assert digest.digest() == xxh3_128(b"hello").digest()
 
 
+def test_a_block_goes_into_a_file_in_steps(tmp_path: Path) -> None:
+    """No more at once than is asked for, and each byte once."""
+    digest = xxh3_128()
+    block = MemoryBlock(b"hello", (digest,))
+    path = tmp_path / "a"
+    with path.open("w+b") as file:
+        sizes = [block.into(file.fileno(), position, 3) for position in (0, 3, 5)]
+
+    assert (sizes, path.read_bytes()) == ([3, 2, 0], b"hello")
+    assert digest.digest() == xxh3_128(b"hello").digest()
+
+
 def test_a_block_is_taken() -> None:
     """The bytes as they are; who computes a digest sees them."""
     digests = (xxh3_128(), xxh3_128())

@@ -78,10 +78,13 @@ class _FileBlock:
         """See `Block.most`."""
         return self._most
 
-    def into(self, fd: int, position: int) -> int:
+    def into(self, fd: int, position: int, most: int | None = None) -> int:
         """See `Block.into`."""
-        disk.copy(self._fd, self._position, fd, position, self._left)
-        return self._left
+        size = self._left if most is None else min(most, self._left)
+        disk.copy(self._fd, self._position, fd, position, size)
+        self._position += size
+        self._left -= size
+        return size
 
     def take(self) -> bytes:
         """See `Block.take`."""

@@ -77,15 +77,15 @@ class Burst:
         self._at_end()
 
     def into(self, fd: int, position: int, most: int, hashers: Sequence[Hasher]) -> int:
-        """Move what has come into a file. Raises the `OSError` of writing."""
+        """Move what has come into a file; see `Block.into`. Another thread shows it to `hashers`,
+        while the next call moves more. Raises the `OSError` of writing."""
         with self._used() as is_open:
-            if not is_open:
-                return 0
-            size = self._pump.move(self, fd, position, most)
-            if hashers and size:
+            size = self._pump.move(self, fd, position, most) if is_open and most else 0
+            if hashers:
                 if self._digest is not None:
                     self._digest.result()  # one after the other, and no more than one behind
-                self._digest = self._pump.digest(fd, position, size, hashers)
+                if size:
+                    self._digest = self._pump.digest(fd, position, size, hashers)
             return size
 
     @property
@@ -186,9 +186,15 @@ class BurstBlock:
         """See `Block.most`."""
         return self._most
 
-    def into(self, fd: int, position: int) -> int:
+    def into(self, fd: int, position: int, most: int | None = None) -> int:
         """See `Block.into`."""
-        return self._burst.into(fd, position, self._most, self._hashers)
+        is_over = self._room < self._most and time.monotonic() - self._begun_at >= LONG
+        room = 0 if is_over else self._room
+        size = self._burst.into(
+            fd, position, room if most is None else min(most, room), self._hashers
+        )
+        self._room -= size
+        return size
 
     def take(self) -> bytes:
         """See `Block.take`."""

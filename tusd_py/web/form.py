@@ -4,6 +4,7 @@ When the chunk comes before the fields that say where it belongs it is spooled t
 otherwise no byte of it is kept here.
 """
 
+import os
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,6 +27,7 @@ from tusd_py.errors import (
 )
 from tusd_py.interfaces import Block, Body, Hasher
 from tusd_py.upload import require_within
+from tusd_py.web.delimiter import Delimiter, Finder
 
 MAX_FIELD = 1024
 """Longest text field in bytes."""
@@ -35,6 +37,10 @@ MAX_PARTS = 16
 MANY = 1 << 20
 """While so many bytes are to come, who stores them looks for the end of the chunk. A quota that is
 compared with them before is met a little early: what stands behind the chunk is among them."""
+
+STEP = 1 << 20
+"""So many bytes are moved into a file before another thread looks for the end of the chunk among
+them. While it does the next ones are moved; so twice as many at most are behind that end."""
 
 _READ = 1 << 20
 _BOUNDARY = re.compile(
@@ -123,10 +129,11 @@ class _Form:
         self._events: deque[_Event] = deque()
         self._has_chunk = False
         self._is_chunk_over = False
-        self._delimiter = f"\r\n--{boundary}".encode()
+        self._delimiter = Delimiter(boundary)
         self._is_clean = False
         """Whether the parser is inside a part and holds no byte of it back."""
         self._memory = bytearray()
+        self._lookout = _Lookout()
         with _as_bad_request():
             self._parser = PushMultipartParser(
                 boundary, max_header_size=4096, max_segment_count=MAX_PARTS
@@ -160,15 +167,33 @@ class _Form:
         """The next bytes of the chunk; see `Body.arrive`. While many are to come, who stores them
         looks for its end."""
         if not self._events and not self._is_chunk_over:
-            block = await self._body.arrive(pause)
+            block = await self._body.arrive(pause, hashers=(self._lookout,))
             if block is None:
                 return None
             if block.most >= MANY:
-                self._memory = self._memory or bytearray(PIECE)
                 return _FormBlock(self, block, hashers)
             self._parse(block.take(), is_end=not block.most)
         data = await self.block(pause)
         return None if data is None else MemoryBlock(data, hashers)
+
+    def moved(self, block: Block, hashers: Sequence[Hasher], fd: int, position: int) -> int | None:
+        """Move a block into a file as far as it is the chunk's, and return how many bytes that
+        were. None, with nothing done, while the parser holds some back, or has some to give.
+
+        Raises the `OSError` of writing.
+        """
+        if not self._is_clean or self._events:
+            return None
+        with self._lookout.for_end(self._delimiter, hashers) as finder:
+            moved = 0
+            while size := block.into(fd, position + moved, 0 if finder.is_found else STEP):
+                moved += size
+        if finder.rest:
+            os.ftruncate(fd, position + finder.size)
+            self._parse(finder.rest, is_end=False)
+        while finder.is_found and (data := block.take()):
+            self._parse(data, is_end=False)
+        return finder.size
 
     def pieces(self, block: Block) -> Iterator[bytes | memoryview]:
         """The bytes of the chunk among those of a block. All are asked for, and each is used before
@@ -176,9 +201,10 @@ class _Form:
         size = 1
         while size:
             if self._is_clean and not self._events:
+                self._memory = self._memory or bytearray(PIECE)
                 view = memoryview(self._memory)
                 size = block.take_into(view)
-                end = self._end_of_chunk(size)
+                end = self._delimiter.begins_in(self._memory, size)
                 if end:
                     yield view[:end]
                 if end < size:
@@ -190,17 +216,6 @@ class _Form:
                 while self._events and isinstance(event := self._events[0], bytes):
                     self._events.popleft()
                     yield event
-
-    def _end_of_chunk(self, size: int) -> int:
-        """How many of the first `size` bytes in memory are the chunk's for certain. The parser,
-        which holds none back, is to look at the others: the boundary, or what may begin it."""
-        end = self._memory.find(self._delimiter, 0, size)
-        return self._begin_of_delimiter(self._memory, size) if end < 0 else end
-
-    def _begin_of_delimiter(self, data: bytes | bytearray, size: int) -> int:
-        """Where the last bytes begin that may be those of a delimiter; `size` if none may."""
-        begin = data.rfind(b"\r", max(0, size - len(self._delimiter) + 1), size)
-        return begin if begin >= 0 and self._delimiter.startswith(data[begin:size]) else size
 
     async def block(self, pause: float | None = None) -> bytes | None:
         """The next bytes of the chunk; `b""` once the whole form was read; None: see `Body`."""
@@ -267,7 +282,27 @@ class _Form:
                         self._events.append(bytes(event))
                         is_inside = True
         is_known = is_inside and len(data) >= len(self._delimiter)
-        self._is_clean = is_known and self._begin_of_delimiter(data, len(data)) == len(data)
+        self._is_clean = is_known and self._delimiter.cut_in(data, len(data)) == len(data)
+
+
+class _Lookout:
+    """See `Hasher`: looks for the end of the chunk, but only among bytes that it is asked for."""
+
+    def __init__(self) -> None:
+        self._finder: Finder | None = None
+
+    @contextmanager
+    def for_end(self, delimiter: Delimiter, hashers: Sequence[Hasher]) -> Iterator[Finder]:
+        """Look among all that is seen meanwhile."""
+        self._finder = finder = Finder(delimiter, hashers)
+        try:
+            yield finder
+        finally:
+            self._finder = None
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        if self._finder is not None:
+            self._finder.update(data)
 
 
 class _FormBlock:
@@ -283,7 +318,12 @@ class _FormBlock:
     def most(self) -> int:
         return self._block.most
 
-    def into(self, fd: int, position: int) -> int:
+    def into(self, fd: int, position: int, most: int | None = None) -> int:
+        if self._taken is not None or most is not None:
+            return self._in_memory().into(fd, position, most)
+        moved = self._form.moved(self._block, self._hashers, fd, position)
+        if moved is not None:
+            return moved
         size = 0
         for piece in self._form.pieces(self._block):
             size += MemoryBlock(piece, self._hashers).into(fd, position + size)
@@ -294,8 +334,11 @@ class _FormBlock:
         return MemoryBlock(data, self._hashers).take()
 
     def take_into(self, buffer: memoryview) -> int:
+        return self._in_memory().take_into(buffer)
+
+    def _in_memory(self) -> MemoryBlock:
         self._taken = self._taken or MemoryBlock(self.take())
-        return self._taken.take_into(buffer)
+        return self._taken
 
 
 class _FormBody:

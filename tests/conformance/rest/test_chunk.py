@@ -287,6 +287,23 @@ async def test_every_byte_of_a_chunk_is_kept(rest: RestClient, content: bytes) -
     assert await finished(rest, upload_id, 1) == content
 
 
+@pytest.mark.parametrize("index", [0, 1], ids=["in-turn", "waiting"])
+async def test_every_byte_of_a_large_chunk_is_kept(rest: RestClient, index: int) -> None:
+    """So they are in a chunk of some MiB, with and without a large field behind it."""
+    contents = [os.urandom(size) + b"\r\n--tusd-py-test-bound\r" for size in (3 * MIB, 5 * MIB)]
+    upload_id = await rest.init()
+    fields = ("upload_session_id", upload_id.encode())
+    last = chunk_form(upload_id, index, contents[index])
+    other = form(
+        *(fields, ("chunk_index", str(1 - index).encode()), ("chunk", contents[1 - index])),
+        ("notes", b"\r\n--tusd-py-test" * 200_000),
+    )
+    answers = [await rest.form(each) for each in (last, other)]
+
+    assert [answer.status for answer in answers] == [200, 200], [each.body for each in answers]
+    assert await finished(rest, upload_id, 2) == b"".join(contents)
+
+
 @pytest.mark.parametrize("index", ["9999999999999999999", "4294967296", "9223372036854775808"])
 async def test_huge_index_only_waits(rest: RestClient, index: str) -> None:
     """chunk_index is 1 to 19 ASCII digits: a far one waits and disturbs nothing."""

@@ -59,6 +59,19 @@ async def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Mo
             await body.read()
 
 
+async def test_a_block_goes_into_a_file_in_steps(tmp_path: Path) -> None:
+    """No more at once than is asked for, and each byte once."""
+    content = os.urandom(1 << 20)
+    (tmp_path / "data").write_bytes(content)
+    with opened(tmp_path / "data") as fd, (tmp_path / "copy").open("w+b") as copy:
+        block = await FileBody(fd, 0, len(content)).arrive()
+        sizes = [block.into(copy.fileno(), position, 1000) for position in (0, 1000)]
+        sizes += [block.into(copy.fileno(), 2000), block.into(copy.fileno(), 1 << 20)]
+
+    assert sizes == [1000, 1000, (1 << 20) - 2000, 0]
+    assert (tmp_path / "copy").read_bytes() == content
+
+
 async def test_a_block_is_taken_piece_by_piece(tmp_path: Path) -> None:
     """`take_into` fills what it is given, and `take` gives the rest."""
     content = os.urandom(1 << 20)

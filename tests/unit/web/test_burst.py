@@ -183,6 +183,54 @@ async def test_one_call_moves_a_bounded_number_of_bytes(
         assert not line.burst.is_dry
 
 
+async def test_a_block_goes_into_the_file_in_steps(line: Line, tmp_path: Path) -> None:
+    """No more at once than is asked for; when none is left who computes a digest has seen all."""
+    digest = hashlib.sha256()
+    sent = DATA[:100_000]
+    await line.send(sent)
+    await line.burst.ready()
+    sizes: list[int] = []
+    with (tmp_path / "a").open("w+b") as file:
+        block = BurstBlock(line.burst, (digest,))
+        while size := await asyncio.to_thread(block.into, file.fileno(), sum(sizes), 70_000):
+            sizes.append(size)
+
+    assert max(sizes) <= 70_000
+    assert (tmp_path / "a").read_bytes() == sent
+    assert digest.digest() == hashlib.sha256(sent).digest()
+    assert line.burst.is_dry
+
+
+async def test_nothing_is_moved_when_nothing_is_asked_for(line: Line, tmp_path: Path) -> None:
+    """It only waits until who computes a digest has seen what was moved."""
+    digest = hashlib.sha256()
+    await line.send(DATA[:200_000])
+    await line.burst.ready()
+    with (tmp_path / "a").open("w+b") as file:
+        block = BurstBlock(line.burst, (digest,))
+        size = await asyncio.to_thread(block.into, file.fileno(), 0, 100_000)
+        nothing = await asyncio.to_thread(block.into, file.fileno(), size, 0)
+
+    assert (size > 0, nothing) == (True, 0)
+    assert digest.digest() == hashlib.sha256(DATA[:size]).digest()
+    assert line.burst.rest == len(DATA) - size
+
+
+async def test_steps_end_when_they_take_long(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow medium keeps nobody waiting; the first step is always made."""
+    await line.send(DATA[:50_000])
+    await line.burst.ready()
+    monkeypatch.setattr(bursts, "LONG", 0.0)
+    with (tmp_path / "a").open("w+b") as file:
+        block = BurstBlock(line.burst, ())
+        sizes = [block.into(file.fileno(), 0, 1000), block.into(file.fileno(), 1000, 1000)]
+
+    assert sizes == [1000, 0]
+    assert not line.burst.is_dry
+
+
 async def test_the_break_comes_after_what_came(line: Line, tmp_path: Path) -> None:
     """All that lies in the system's buffers counts, also when the client is gone."""
     await line.send(DATA[:10_000])

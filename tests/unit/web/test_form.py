@@ -1,6 +1,7 @@
 """The multipart form of a REST chunk, read as a stream."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import sys
@@ -19,7 +20,7 @@ from tusd_py.errors import (
     UnsupportedMediaType,
 )
 from tusd_py.interfaces import Body
-from tusd_py.web.form import MAX_FIELD, MAX_PARTS, chunk_form
+from tusd_py.web.form import MANY, MAX_FIELD, MAX_PARTS, STEP, chunk_form
 
 ID = "6b3ff4b0-2f6a-4d3e-9d3c-0a1b2c3d4e5f"
 TYPE = "multipart/form-data; boundary=line"
@@ -298,3 +299,61 @@ async def test_a_line_in_a_head_has_one_end(tmp_path: Path, cut: int) -> None:
             body, "multipart/form-data; boundary=b", spool=tmp_path, max_size=None
         ) as parsed:
             await parsed.chunk.read()
+
+
+# --- large chunks, stored by whoever looks for their end
+
+LARGE = MANY + 5
+OTHER = part("colour", b"\r\n--lin green" * 100_000)
+"""A field that is not known, larger than what is looked through at once."""
+
+
+async def stored(form: bytes, cuts: tuple[int, ...], at: Path) -> tuple[bytes, bytes]:
+    """What lies in the file of the chunk, when the form comes in pieces that end there; and the
+    digest of what was seen."""
+    ends = [*cuts, len(form)]
+    pieces = [form[one:other] for one, other in itertools.pairwise([0, *ends])]
+    digest, position = hashlib.sha256(), 0
+    async with chunk_form(MemoryBody(*pieces), TYPE, spool=at, max_size=None) as read:
+        with (at / "chunk").open("w+b") as file:
+            while (block := await read.chunk.arrive(hashers=(digest,))) is not None and block.most:
+                position += block.into(file.fileno(), position)
+            assert file.seek(0, os.SEEK_END) == position
+    return (at / "chunk").read_bytes(), digest.digest()
+
+
+@pytest.mark.parametrize("behind", [b"", OTHER], ids=["last", "not-last"])
+@pytest.mark.parametrize("back", [0, 1, 2, 3, 8, 9, 20, STEP, STEP + 4])
+async def test_a_large_chunk_ends_where_it_ends(tmp_path: Path, behind: bytes, back: int) -> None:
+    """Wherever the pieces end in which the form comes, the file has the bytes of the chunk, and
+    nothing behind them."""
+    data = (b"\r\n--lin " + os.urandom(600)) * (2 * LARGE // 600)
+    before = UPLOAD_ID + INDEX + part("chunk", data)
+    form = before + behind + END
+    cut = len(before) + len(b"--line") - back
+
+    found, digest = await stored(form, (len(UPLOAD_ID + INDEX) + 100, cut), tmp_path)
+
+    assert found == data
+    assert digest == hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("behind", [b"\r\n--lin", b"\r\n--lin" * 9, b"\r\r", b"\r"])
+async def test_a_large_chunk_may_end_like_a_boundary(tmp_path: Path, behind: bytes) -> None:
+    """What might have begun one is the chunk's, though it was held back for a while."""
+    data = os.urandom(LARGE) + behind
+    begin = len(UPLOAD_ID + INDEX) + 100
+    form = UPLOAD_ID + INDEX + part("chunk", data + os.urandom(LARGE) + behind) + END
+    cut = form.index(data) + len(data)
+
+    found, _ = await stored(form, (begin, cut), tmp_path)
+
+    assert found == form[form.index(data) : -len(END) - 2]
+
+
+async def test_a_large_chunk_without_an_end_is_refused(tmp_path: Path) -> None:
+    """A form that breaks off is no form, however much of it came."""
+    form = UPLOAD_ID + INDEX + part("chunk", os.urandom(2 * LARGE))
+
+    with pytest.raises(BadRequest):
+        await stored(form, (200,), tmp_path)
