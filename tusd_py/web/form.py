@@ -4,6 +4,7 @@ When the chunk comes before the fields that say where it belongs it is spooled t
 otherwise no byte of it is kept here.
 """
 
+import errno
 import os
 import re
 from collections import deque
@@ -188,6 +189,8 @@ class _Form:
             moved = 0
             while size := block.into(fd, position + moved, 0 if finder.is_found else STEP):
                 moved += size
+        if finder.size + len(finder.rest) != moved:
+            raise OSError(errno.EIO, "bytes of a chunk are gone from its file")
         if finder.rest:
             os.ftruncate(fd, position + finder.size)
             self._parse(finder.rest, is_end=False)

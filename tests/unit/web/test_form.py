@@ -5,12 +5,14 @@ import hashlib
 import itertools
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.fakes import MemoryBody, MemoryStorage
 from tusd_py.accounts import Accounts
+from tusd_py.block import MemoryBlock
 from tusd_py.errors import (
     BadRequest,
     BodyInterrupted,
@@ -19,7 +21,7 @@ from tusd_py.errors import (
     Trouble,
     UnsupportedMediaType,
 )
-from tusd_py.interfaces import Body
+from tusd_py.interfaces import Block, Body, Hasher
 from tusd_py.web.form import MANY, MAX_FIELD, MAX_PARTS, STEP, chunk_form
 
 ID = "6b3ff4b0-2f6a-4d3e-9d3c-0a1b2c3d4e5f"
@@ -357,3 +359,29 @@ async def test_a_large_chunk_without_an_end_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadRequest):
         await stored(form, (200,), tmp_path)
+
+
+class _Losing(MemoryBody):
+    """A body whose file loses bytes before they were looked through."""
+
+    async def arrive(
+        self, pause: float | None = None, *, hashers: Sequence[Hasher] = ()
+    ) -> Block | None:
+        data = await self.read(pause)
+        return None if data is None else MemoryBlock(data, hashers if len(data) < MANY else ())
+
+
+async def test_a_chunk_that_was_not_seen_whole_is_no_chunk(tmp_path: Path) -> None:
+    """Nobody is told fewer bytes than came."""
+    form = UPLOAD_ID + INDEX + part("chunk", bytes(2 * LARGE)) + END
+    at = len(UPLOAD_ID + INDEX) + 300
+    body = _Losing(form[:at], form[at:])
+    async with chunk_form(body, TYPE, spool=tmp_path, max_size=None) as read:
+        with (tmp_path / "chunk").open("w+b") as file:
+            first = await read.chunk.arrive()
+            second = await read.chunk.arrive()
+            assert first is not None
+            assert second is not None
+
+            with pytest.raises(OSError, match="gone"):
+                second.into(file.fileno(), first.into(file.fileno(), 0))
