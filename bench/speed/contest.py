@@ -7,10 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
+from bench.machine import touch_memory
 from bench.processes import Process
 
 GIB = 2**30
 MIB = 2**20
+
+TOUCHED = 3 * GIB
+"""Bytes of memory that are made sure to be there before each run; none stores more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +145,10 @@ class Result:
 
 
 def measured(process: Process, amount: float, work: Callable[[], object]) -> Run:
-    """Do a piece of work and say what it took; nothing waits to be written when it begins."""
+    """Do a piece of work and say what it took; nothing waits to be written when it begins, and
+    the memory that it will need is there."""
     os.sync()
+    touch_memory(TOUCHED)
     with suppress(OSError):  # a process of another user: its peak is that of its life
         process.forget_peak()
     cpu, client_cpu = process.cpu(), time.process_time()
